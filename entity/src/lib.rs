@@ -1,1 +1,41 @@
-//! Placeholder.
+//! The rows, one file per table, as the database has them. No rules live here; the store turns rows into the domain's values.
+
+pub mod account;
+pub mod audit;
+pub mod cart;
+pub mod cart_line;
+pub mod company;
+pub mod company_member;
+pub mod company_offer;
+pub mod course;
+pub mod discount_schedule;
+pub mod discount_schedule_version;
+pub mod dispute;
+pub mod enrollment;
+pub mod enrollment_result;
+pub mod entitlement;
+pub mod exchange_rate;
+pub mod gateway_event;
+pub mod group;
+pub mod group_content;
+pub mod idempotency;
+pub mod installation;
+pub mod job;
+pub mod library;
+pub mod library_course;
+pub mod one_time_link;
+pub mod order;
+pub mod order_line;
+pub mod payment;
+pub mod payment_event;
+pub mod person;
+pub mod product;
+pub mod product_price;
+pub mod product_sku;
+pub mod provider;
+pub mod refund;
+pub mod refund_line;
+pub mod service_key;
+pub mod session;
+pub mod signing_key;
+pub mod token;

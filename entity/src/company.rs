@@ -1,0 +1,47 @@
+//! An organisation that buys or resells.
+
+use sea_orm::entity::prelude::*;
+
+/// An organisation that buys or resells.
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "company")]
+pub struct Model {
+    /// Row id.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: Uuid,
+    /// Unique short name as given; configuration names companies by it.
+    #[sea_orm(column_type = "Text")]
+    pub key: String,
+    /// The key in lower case.
+    #[sea_orm(column_type = "Text")]
+    pub key_folded: String,
+    /// Name.
+    #[sea_orm(column_type = "Text")]
+    pub name: String,
+    /// RETAIL or SALES_ORDER; fixed at creation.
+    #[sea_orm(column_type = "Text")]
+    pub kind: String,
+    /// Off: no sales, no manager sign-in; running access stays.
+    pub enabled: bool,
+    /// IANA zone; the shop's when absent.
+    #[sea_orm(column_type = "Text", nullable)]
+    pub time_zone: Option<String>,
+    /// PUBLIC or MEMBERS.
+    #[sea_orm(column_type = "Text")]
+    pub storefront: String,
+    /// E-mail domains whose verified people are members.
+    #[sea_orm(column_type = "JsonBinary")]
+    pub email_domains: Json,
+    /// When it was created.
+    pub created_at: DateTimeUtc,
+    /// When it last changed.
+    pub touched_at: DateTimeUtc,
+    /// When it was archived.
+    pub archived_at: Option<DateTimeUtc>,
+}
+
+/// No relations: the store joins by column.
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}

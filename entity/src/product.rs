@@ -1,0 +1,68 @@
+//! The commerce side of one library, course, session or group.
+
+use sea_orm::entity::prelude::*;
+
+/// The commerce side of one library, course, session or group.
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "product")]
+pub struct Model {
+    /// Row id.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: Uuid,
+    /// LIBRARY, COURSE, SESSION or GROUP.
+    #[sea_orm(column_type = "Text")]
+    pub kind: String,
+    /// The thing sold.
+    pub target_id: Uuid,
+    /// Current SKU as given.
+    #[sea_orm(column_type = "Text")]
+    pub sku: String,
+    /// Current SKU in lower case.
+    #[sea_orm(column_type = "Text")]
+    pub sku_folded: String,
+    /// ON_SALE or STOPPED.
+    #[sea_orm(column_type = "Text")]
+    pub state: String,
+    /// How long access lasts; null = without end.
+    pub terms_value: Option<i32>,
+    /// DAYS or MONTHS.
+    #[sea_orm(column_type = "Text")]
+    pub terms_unit: String,
+    /// PURCHASE, FIRST_START or FIXED_DATE.
+    #[sea_orm(column_type = "Text")]
+    pub terms_anchor: String,
+    /// The fixed end, with FIXED_DATE.
+    pub terms_fixed_end: Option<DateTimeUtc>,
+    /// Derived: on sale, not archived, with something to sell; kept by every write that concerns it.
+    pub listed: bool,
+    /// Derived: title of the target.
+    #[sea_orm(column_type = "Text")]
+    pub title: String,
+    /// Derived: folded title, for order.
+    #[sea_orm(column_type = "Text")]
+    pub title_sort: String,
+    /// Derived: folded title, for search.
+    #[sea_orm(column_type = "Text")]
+    pub search_title: String,
+    /// Derived: folded description, for search.
+    #[sea_orm(column_type = "Text")]
+    pub search_description: String,
+    /// Derived: folded SKU and provider names, for search.
+    #[sea_orm(column_type = "Text")]
+    pub search_rest: String,
+    /// Derived: folded product code of a library.
+    #[sea_orm(column_type = "Text", nullable)]
+    pub product_code_folded: Option<String>,
+    /// When it was created.
+    pub created_at: DateTimeUtc,
+    /// When it or its target last changed.
+    pub touched_at: DateTimeUtc,
+    /// When it was archived.
+    pub archived_at: Option<DateTimeUtc>,
+}
+
+/// No relations: the store joins by column.
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
