@@ -1,1 +1,12 @@
-//! Placeholder.
+//! Bursar: the commerce backend for people who sell learning.
+//!
+//! Rooms, from the outside in: [`http`] → [`graphql`] → [`app`] → the domain and the [`store`]; the [`worker`] calls [`app`] too.
+//! ARCHITECTURE.md has the map.
+
+pub mod app;
+pub mod config;
+pub mod error;
+pub mod graphql;
+pub mod outbox;
+pub mod page;
+pub mod store;

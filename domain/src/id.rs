@@ -196,7 +196,16 @@ mod tests {
     #[test]
     fn malformed_ids_and_ids_of_another_kind_are_none() {
         let order = OrderId::new(Uuid::from_u128(7)).to_string();
-        for text in ["", "lib", "lib_", "lib_123", "LIB_00000000000000000000000007", "lib_0000000000000000000000000u", "lib_80000000000000000000000000", order.as_str()] {
+        for text in [
+            "",
+            "lib",
+            "lib_",
+            "lib_123",
+            "LIB_00000000000000000000000007",
+            "lib_0000000000000000000000000u",
+            "lib_80000000000000000000000000",
+            order.as_str(),
+        ] {
             assert_eq!(LibraryId::parse(text), None, "{text:?}");
         }
     }

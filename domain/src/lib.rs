@@ -4,9 +4,30 @@
 //!
 //! - [`money`]: amounts, percentages, exchange rates, the one rounding.
 //! - [`id`]: one type for each kind of id.
+//! - [`text`]: folding for search, SKUs, keys, e-mail addresses, titles.
+//! - [`window`]: half-open windows of time, and days of a zone as instants.
+//! - [`terms`]: how long access lasts, and from when.
+//! - [`catalog`]: what may be sold, price rows, discount schedules.
+//! - [`company`]: types of companies, and what an offer becomes for one.
+//! - [`pricing`]: the price of an offer as the steps it is computed from.
+//! - [`cart`]: lines, merging, what stands wrong, whether it can be placed.
+//! - [`refusal`]: the codes and sentences that callers are refused with.
+//! - [`payment`]: a payment attempt and the one function that moves it.
 
+#[macro_use]
+mod named;
+
+pub mod cart;
+pub mod catalog;
+pub mod company;
 pub mod id;
 pub mod money;
+pub mod payment;
+pub mod pricing;
+pub mod refusal;
+pub mod terms;
+pub mod text;
+pub mod window;
 
 pub use id::*;
 pub use money::{Currency, Money, MoneyError, Percent, Rate};

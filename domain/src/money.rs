@@ -250,7 +250,10 @@ impl Money {
         for (_, index) in remainders.into_iter().take(usize::try_from(left).map_err(|_| MoneyError::Overflow)?) {
             parts[index] += 1;
         }
-        parts.into_iter().map(|part| i64::try_from(part).map(|minor| Self::new(minor, self.currency)).map_err(|_| MoneyError::Overflow)).collect()
+        parts
+            .into_iter()
+            .map(|part| i64::try_from(part).map(|minor| Self::new(minor, self.currency)).map_err(|_| MoneyError::Overflow))
+            .collect()
     }
 
     fn same(self, other: Self) -> Result<(), MoneyError> {
@@ -403,7 +406,14 @@ mod tests {
 
     #[test]
     fn amounts_show_exactly_the_currencys_digits() {
-        for (minor, code, text) in [(1250, "USD", "12.50"), (1200, "JPY", "1200"), (1250, "KWD", "1.250"), (5, "USD", "0.05"), (-5, "EUR", "-0.05"), (0, "JPY", "0")] {
+        for (minor, code, text) in [
+            (1250, "USD", "12.50"),
+            (1200, "JPY", "1200"),
+            (1250, "KWD", "1.250"),
+            (5, "USD", "0.05"),
+            (-5, "EUR", "-0.05"),
+            (0, "JPY", "0"),
+        ] {
             assert_eq!(Money::new(minor, currency(code)).decimal_text(), text);
             assert_eq!(Money::parse(text, currency(code)), Ok(Money::new(minor, currency(code))));
         }
@@ -432,7 +442,14 @@ mod tests {
     /// c03, c37: percentages of odd amounts are rounded once, half away from zero.
     #[test]
     fn c03_c37_percentages_round_half_away_from_zero() {
-        for (minor, code, percent, expected) in [(1999, "USD", "25", 500), (4995, "USD", "10", 500), (985, "JPY", "10", 99), (980, "JPY", "15", 147), (1, "USD", "50", 1), (1, "USD", "49.9999", 0)] {
+        for (minor, code, percent, expected) in [
+            (1999, "USD", "25", 500),
+            (4995, "USD", "10", 500),
+            (985, "JPY", "10", 99),
+            (980, "JPY", "15", 147),
+            (1, "USD", "50", 1),
+            (1, "USD", "49.9999", 0),
+        ] {
             let part = Money::new(minor, currency(code)).percent(Percent::parse(percent).expect("percent"));
             assert_eq!(part, Ok(Money::new(expected, currency(code))), "{percent} % of {minor}");
         }
@@ -448,7 +465,12 @@ mod tests {
     /// c39: amounts are converted once, at the rate as given.
     #[test]
     fn c39_conversion_rounds_once_and_respects_digits() {
-        for (minor, from, rate, to, expected) in [(1000, "USD", "0.92", "EUR", 920), (1000, "USD", "151.37", "JPY", 1514), (1000, "JPY", "0.0066", "USD", 660), (1, "USD", "0.3077", "KWD", 3)] {
+        for (minor, from, rate, to, expected) in [
+            (1000, "USD", "0.92", "EUR", 920),
+            (1000, "USD", "151.37", "JPY", 1514),
+            (1000, "JPY", "0.0066", "USD", 660),
+            (1, "USD", "0.3077", "KWD", 3),
+        ] {
             let converted = Rate::parse(rate).expect("rate").convert(Money::new(minor, currency(from)), currency(to));
             assert_eq!(converted, Ok(Money::new(expected, currency(to))), "{minor} {from} at {rate}");
         }

@@ -23,16 +23,9 @@ pub struct Model {
     /// ON_SALE or STOPPED.
     #[sea_orm(column_type = "Text")]
     pub state: String,
-    /// How long access lasts; null = without end.
-    pub terms_value: Option<i32>,
-    /// DAYS or MONTHS.
-    #[sea_orm(column_type = "Text")]
-    pub terms_unit: String,
-    /// PURCHASE, FIRST_START or FIXED_DATE.
-    #[sea_orm(column_type = "Text")]
-    pub terms_anchor: String,
-    /// The fixed end, with FIXED_DATE.
-    pub terms_fixed_end: Option<DateTimeUtc>,
+    /// How long access lasts and from when: the domain's terms.
+    #[sea_orm(column_type = "JsonBinary")]
+    pub terms: Json,
     /// Derived: on sale, not archived, with something to sell; kept by every write that concerns it.
     pub listed: bool,
     /// Derived: title of the target.

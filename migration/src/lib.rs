@@ -2,6 +2,7 @@
 //! does not move when they do.
 #![expect(elided_lifetimes_in_paths, reason = "the migration trait's signatures are matched only without `<'_>`")]
 
+pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
 
 mod column;

@@ -1,0 +1,100 @@
+//! Work promised in the same commit: a job is a row written in the caller's transaction; the worker finds it once that is committed.
+
+use chrono::{DateTime, Utc};
+use entity::job;
+use sea_orm::{ActiveValue::Set, ConnectionTrait, DbErr, EntityTrait};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// What the worker can be asked to do. The payload names rows, it does not copy them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "camelCase")]
+pub enum Job {
+    /// Ask the gateway to start a payment attempt (covers a crash between placing and asking).
+    StartPayment {
+        /// The attempt.
+        payment: Uuid,
+    },
+    /// Ask the gateway what became of an attempt.
+    PollPayment {
+        /// The attempt.
+        payment: Uuid,
+    },
+    /// Capture an authorised attempt.
+    CapturePayment {
+        /// The attempt.
+        payment: Uuid,
+    },
+    /// Give back what an attempt authorised.
+    VoidPayment {
+        /// The attempt.
+        payment: Uuid,
+    },
+    /// Give all that a paid order gives.
+    Fulfil {
+        /// The order.
+        order: Uuid,
+    },
+    /// Close an order that was not paid in time.
+    LapseOrder {
+        /// The order.
+        order: Uuid,
+    },
+    /// Send a refund to the gateway, or ask what became of it.
+    Refund {
+        /// The refund.
+        refund: Uuid,
+    },
+    /// Apply a stored webhook.
+    ApplyGatewayEvent {
+        /// The stored event.
+        event: Uuid,
+    },
+}
+
+impl Job {
+    /// The stable name of the kind, as stored and shown.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::StartPayment { .. } => "StartPayment",
+            Self::PollPayment { .. } => "PollPayment",
+            Self::CapturePayment { .. } => "CapturePayment",
+            Self::VoidPayment { .. } => "VoidPayment",
+            Self::Fulfil { .. } => "Fulfil",
+            Self::LapseOrder { .. } => "LapseOrder",
+            Self::Refund { .. } => "Refund",
+            Self::ApplyGatewayEvent { .. } => "ApplyGatewayEvent",
+        }
+    }
+}
+
+/// Writes the job into `txn`. Jobs with the same `object_key` run one after the other, in order of their ids.
+///
+/// # Errors
+/// The database's.
+pub async fn enqueue(
+    txn: &impl ConnectionTrait,
+    id: Uuid,
+    job: &Job,
+    object_key: String,
+    run_at: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Result<(), DbErr> {
+    job::Entity::insert(job::ActiveModel {
+        id: Set(id),
+        kind: Set(job.kind().to_owned()),
+        object_key: Set(object_key),
+        payload: Set(serde_json::to_value(job).map_err(|error| DbErr::Custom(error.to_string()))?),
+        status: Set("QUEUED".to_owned()),
+        run_at: Set(run_at),
+        lease_owner: Set(None),
+        lease_until: Set(None),
+        tries: Set(0),
+        last_error: Set(None),
+        created_at: Set(now),
+        done_at: Set(None),
+    })
+    .exec_without_returning(txn)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,124 @@
+//! The database: one handle with a reading and a writing side, and a file of queries per topic.
+//!
+//! On SQLite the writing side is one connection whose transactions begin IMMEDIATE: writers queue fairly in the program instead of meeting
+//! "database is locked" (docs/decisions/0004). On PostgreSQL both sides are one pool. Always true here: the store knows no rule, no GraphQL and
+//! no gateway, and binds instants from the program, never from SQL.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+use sea_orm::{
+    ConnectOptions, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqliteTransactionMode, TransactionOptions,
+    TransactionTrait,
+};
+
+pub mod audit;
+pub mod idempotency;
+
+tokio::task_local! {
+    /// Counts the SQL statements of whatever runs inside its scope.
+    pub static STATEMENTS: Arc<AtomicU64>;
+}
+
+/// How many rows one statement names at most; longer lists are cut into chunks (PostgreSQL and SQLite limit the number of parameters).
+pub const CHUNK: usize = 1_000;
+
+/// Where the data is.
+#[derive(Debug, Clone)]
+pub struct DbOptions {
+    /// `sqlite://FILE` or `postgres://…`.
+    pub url: String,
+    /// Connections of the pool: PostgreSQL's one, SQLite's readers.
+    pub pool: u32,
+}
+
+/// A handle on the database.
+#[derive(Debug, Clone)]
+pub struct Db {
+    read: DatabaseConnection,
+    write: DatabaseConnection,
+}
+
+impl Db {
+    /// Connects.
+    ///
+    /// # Errors
+    /// Whatever the driver says: nobody answers, no such database, a file that cannot be opened.
+    pub async fn connect(options: &DbOptions) -> Result<Self, DbErr> {
+        if options.url.starts_with("sqlite:") {
+            let mut write = Self::options(&options.url, 1);
+            write.map_sqlx_sqlite_opts(|sqlite| {
+                sqlite
+                    .create_if_missing(true)
+                    .journal_mode(SqliteJournalMode::Wal)
+                    .synchronous(SqliteSynchronous::Normal)
+                    .busy_timeout(Duration::from_secs(30))
+                    .foreign_keys(true)
+            });
+            let write = Self::counted(Database::connect(write).await?);
+            let mut read = Self::options(&options.url, options.pool.max(1));
+            read.map_sqlx_sqlite_opts(|sqlite| sqlite.busy_timeout(Duration::from_secs(30)).foreign_keys(true).pragma("query_only", "ON"));
+            let read = Self::counted(Database::connect(read).await?);
+            Ok(Self { read, write })
+        } else {
+            let both = Self::counted(Database::connect(Self::options(&options.url, options.pool.max(1))).await?);
+            Ok(Self { read: both.clone(), write: both })
+        }
+    }
+
+    fn options(url: &str, pool: u32) -> ConnectOptions {
+        let mut options = ConnectOptions::new(url);
+        options.max_connections(pool).min_connections(1).acquire_timeout(Duration::from_secs(30)).sqlx_logging(false);
+        options
+    }
+
+    fn counted(mut connection: DatabaseConnection) -> DatabaseConnection {
+        connection.set_metric_callback(|_| {
+            // Outside of a request nobody counts.
+            let _ = STATEMENTS.try_with(|count| count.fetch_add(1, Ordering::Relaxed));
+        });
+        connection
+    }
+
+    /// The reading side, for queries outside of a transaction.
+    pub fn read(&self) -> &DatabaseConnection {
+        &self.read
+    }
+
+    /// The writing side without a transaction: for one statement that is atomic by itself.
+    pub fn write(&self) -> &DatabaseConnection {
+        &self.write
+    }
+
+    /// Begins a transaction that will write. On SQLite it holds the one write lock from here on, so nothing but the database may be awaited
+    /// before its end.
+    ///
+    /// # Errors
+    /// The pool gave no connection in time.
+    pub async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
+        self.write
+            .begin_with_options(TransactionOptions {
+                sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+                ..Default::default()
+            })
+            .await
+    }
+
+    /// Which database this is.
+    pub fn backend(&self) -> DbBackend {
+        self.write.get_database_backend()
+    }
+
+    /// Closes both sides.
+    ///
+    /// # Errors
+    /// The driver could not close.
+    pub async fn close(self) -> Result<(), DbErr> {
+        if self.backend() == DbBackend::Sqlite {
+            self.read.close().await?;
+        }
+        self.write.close().await
+    }
+}

@@ -1,0 +1,210 @@
+//! The test shop: a migrated database of its own, a clock that the test sets, callers of every role, and GraphQL in process.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use async_graphql::{Request, Variables};
+use bursar::app::App;
+use bursar::app::caller::{Caller, Scope, Scopes, Who};
+use bursar::app::entropy::{self, SystemEntropy, TestClock};
+use bursar::app::gateways::Gateways;
+use bursar::app::secrets::Secrets;
+use bursar::config::ShopSettings;
+use bursar::graphql::{self, BursarSchema};
+use bursar::store::{Db, DbOptions, STATEMENTS};
+use chrono::{DateTime, TimeDelta, Utc};
+use migration::{Migrator, MigratorTrait};
+use sea_orm::{ConnectionTrait, Database};
+use secrecy::SecretString;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// When the tests' world begins: 2026-01-01T00:00:00Z.
+pub const START: &str = "2026-01-01T00:00:00Z";
+
+/// An instant of a test, from RFC 3339 text.
+pub fn at(text: &str) -> DateTime<Utc> {
+    text.parse().expect("an RFC 3339 instant")
+}
+
+/// A shop of one test.
+pub struct TestApp {
+    /// The application.
+    pub app: Arc<App>,
+    /// Its schema.
+    pub schema: BursarSchema,
+    /// Its clock.
+    pub clock: Arc<TestClock>,
+    /// Where its files are.
+    pub dir: TempDir,
+}
+
+impl TestApp {
+    /// A shop with nothing in it.
+    pub async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// The same, with other settings.
+    pub async fn with(change: impl FnOnce(&mut ShopSettings)) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let db = Db::connect(&database(&dir).await).await.expect("the test database answers");
+        let clock = Arc::new(TestClock::at(at(START)));
+        let mut shop = ShopSettings { name: "Test shop".to_owned(), public_url: "http://shop.test".to_owned(), ..ShopSettings::default() };
+        change(&mut shop);
+        let app = App {
+            db,
+            clock: clock.clone(),
+            entropy: Arc::new(SystemEntropy::default()),
+            secrets: Secrets::new(SecretString::from("test secret of the installation, long enough")).expect("a secret"),
+            shop,
+            gateways: Gateways::default(),
+            wake: tokio::sync::Notify::new(),
+            changes: tokio::sync::broadcast::channel(64).0,
+        };
+        Self { app: Arc::new(app), schema: graphql::schema(), clock, dir }
+    }
+
+    /// Lets time pass.
+    pub fn pass(&self, time: TimeDelta) {
+        use bursar::app::entropy::Clock;
+        self.clock.set(self.clock.now() + time);
+    }
+
+    /// Sets the time.
+    pub fn set_time(&self, text: &str) {
+        use bursar::app::entropy::Clock;
+        self.clock.set(at(text));
+    }
+
+    /// A visitor.
+    pub fn guest(&self) -> Caller {
+        Caller::guest()
+    }
+
+    /// A visitor with the secret of a cart.
+    pub fn guest_with(&self, cart_secret: &str) -> Caller {
+        Caller { cart_secret: Some(SecretString::from(cart_secret)), ..Caller::guest() }
+    }
+
+    /// A program with every scope.
+    pub fn operator(&self) -> Caller {
+        Caller { who: Who::Key { id: entropy::next_id(), scopes: Scopes::all() }, ..Caller::guest() }
+    }
+
+    /// A program with just these scopes, such as `catalog:read`.
+    pub fn key(&self, scopes: &[&str]) -> Caller {
+        let scopes = scopes.iter().map(|scope| Scope::parse(scope).expect("a scope")).collect();
+        Caller { who: Who::Key { id: entropy::next_id(), scopes }, ..Caller::guest() }
+    }
+
+    /// A program of a company's manager.
+    pub fn manager_key(&self, company: &str) -> Caller {
+        let company = domain::CompanyId::parse(company).expect("a company's id");
+        Caller { who: Who::ManagerKey { id: entropy::next_id(), company, scopes: Scopes::all() }, ..Caller::guest() }
+    }
+
+    /// Runs a GraphQL document as `caller`; the answer as JSON with `data` and perhaps `errors`.
+    pub async fn run(&self, caller: &Caller, query: &str, variables: Value) -> Value {
+        self.counted(caller, query, variables).await.0
+    }
+
+    /// The same, with the number of SQL statements it took.
+    pub async fn counted(&self, caller: &Caller, query: &str, variables: Value) -> (Value, u64) {
+        let count = Arc::new(AtomicU64::new(0));
+        let request = Request::new(query).variables(Variables::from_json(variables)).data(self.app.clone()).data(Arc::new(caller.clone()));
+        let response = STATEMENTS.scope(count.clone(), self.schema.execute(request)).await;
+        let json = serde_json::to_value(&response).expect("an answer is JSON");
+        (json, count.load(Ordering::Relaxed))
+    }
+
+    /// Runs a document that must be free of top-level errors and of `userErrors`; gives `data`.
+    pub async fn ok(&self, caller: &Caller, query: &str, variables: Value) -> Value {
+        let answer = self.run(caller, query, variables).await;
+        assert!(answer.get("errors").is_none(), "top-level errors in {answer:#}\nof {query}");
+        for (name, field) in answer["data"].as_object().into_iter().flatten() {
+            if let Some(refusals) = field.get("userErrors").and_then(Value::as_array) {
+                assert!(refusals.is_empty(), "{name} was refused: {refusals:#?}\nof {query}");
+            }
+        }
+        answer["data"].clone()
+    }
+
+    /// Runs one mutation that must be refused; gives (code, field path joined by dots) of each refusal.
+    pub async fn refused(&self, caller: &Caller, query: &str, variables: Value) -> Vec<(String, String)> {
+        let answer = self.run(caller, query, variables).await;
+        assert!(answer.get("errors").is_none(), "top-level errors in {answer:#}");
+        let field = answer["data"].as_object().and_then(|data| data.values().next()).cloned().expect("one mutation");
+        let refusals = field["userErrors"].as_array().cloned().expect("the query asks for userErrors { code field message }");
+        assert!(!refusals.is_empty(), "it was not refused: {answer:#}");
+        refusals
+            .iter()
+            .map(|refusal| {
+                let path = refusal["field"].as_array().into_iter().flatten().filter_map(Value::as_str).collect::<Vec<_>>().join(".");
+                (refusal["code"].as_str().unwrap_or_default().to_owned(), path)
+            })
+            .collect()
+    }
+
+    /// The code of the top-level error that a document must get.
+    pub async fn top_level_code(&self, caller: &Caller, query: &str, variables: Value) -> String {
+        let answer = self.run(caller, query, variables).await;
+        answer["errors"][0]["extensions"]["code"].as_str().unwrap_or_else(|| panic!("no top-level code in {answer:#}")).to_owned()
+    }
+}
+
+/// A migrated database of the test's own.
+async fn database(dir: &TempDir) -> DbOptions {
+    match std::env::var("BURSAR_TEST_DATABASE") {
+        Ok(server) if server.starts_with("postgres") => {
+            let pool = std::env::var("BURSAR_TEST_POOL").ok().and_then(|pool| pool.parse().ok()).unwrap_or(8);
+            DbOptions { url: postgres(&server).await, pool }
+        }
+        _ => {
+            let file = dir.path().join("bursar.db");
+            tokio::fs::copy(sqlite_template().await, &file).await.expect("the template is copied");
+            DbOptions { url: format!("sqlite://{}", file.display()), pool: 4 }
+        }
+    }
+}
+
+/// A migrated SQLite file, made once per run of the program.
+async fn sqlite_template() -> std::path::PathBuf {
+    static TEMPLATE: tokio::sync::OnceCell<(TempDir, std::path::PathBuf)> = tokio::sync::OnceCell::const_new();
+    let (_, file) = TEMPLATE
+        .get_or_init(|| async {
+            let dir = tempfile::tempdir().expect("a temporary directory");
+            let file = dir.path().join("template.db");
+            let connection = Database::connect(format!("sqlite://{}?mode=rwc", file.display())).await.expect("SQLite opens");
+            Migrator::up(&connection, None).await.expect("the migrations run");
+            connection.close().await.expect("it closes");
+            (dir, file)
+        })
+        .await;
+    file.clone()
+}
+
+/// A PostgreSQL database cloned from a migrated template, made once per run of the program.
+async fn postgres(server: &str) -> String {
+    static TEMPLATE: tokio::sync::OnceCell<String> = tokio::sync::OnceCell::const_new();
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    let base = server.trim_end_matches('/').rsplit_once('/').map_or(server, |(base, _)| base).to_owned();
+    let run = std::process::id();
+    let template = TEMPLATE
+        .get_or_init(|| async {
+            let name = format!("bursar_template_{run}");
+            let admin = Database::connect(server).await.expect("the PostgreSQL of BURSAR_TEST_DATABASE answers");
+            admin.execute_unprepared(&format!("CREATE DATABASE {name}")).await.expect("a template database");
+            admin.close().await.expect("it closes");
+            let connection = Database::connect(format!("{base}/{name}")).await.expect("the template answers");
+            Migrator::up(&connection, None).await.expect("the migrations run");
+            connection.close().await.expect("it closes");
+            name
+        })
+        .await;
+    let name = format!("bursar_test_{run}_{}", NEXT.fetch_add(1, Ordering::Relaxed));
+    let admin = Database::connect(server).await.expect("PostgreSQL answers");
+    admin.execute_unprepared(&format!("CREATE DATABASE {name} TEMPLATE {template}")).await.expect("a database for the test");
+    admin.close().await.expect("it closes");
+    format!("{base}/{name}")
+}
