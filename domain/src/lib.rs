@@ -13,20 +13,28 @@
 //! - [`cart`]: lines, merging, what stands wrong, whether it can be placed.
 //! - [`refusal`]: the codes and sentences that callers are refused with.
 //! - [`payment`]: a payment attempt and the one function that moves it.
+//! - [`order`]: orders, and what arriving money means for them.
+//! - [`refund`]: what can go back, of which line, and whose access ends with it.
+//! - [`token`]: registration tokens and their codes.
 
 #[macro_use]
 mod named;
+
+mod crockford;
 
 pub mod cart;
 pub mod catalog;
 pub mod company;
 pub mod id;
 pub mod money;
+pub mod order;
 pub mod payment;
 pub mod pricing;
+pub mod refund;
 pub mod refusal;
 pub mod terms;
 pub mod text;
+pub mod token;
 pub mod window;
 
 pub use id::*;

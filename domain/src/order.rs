@@ -310,7 +310,9 @@ pub fn retry(status: OrderStatus, attempts: &[PaymentState]) -> Result<Vec<Attem
         return Err(OrderRefusal::CannotPay { status });
     }
     let end = |attempt: &PaymentState| match attempt.status {
-        PaymentStatus::Failed | PaymentStatus::Expired | PaymentStatus::Cancelled if attempt.totals.captured.is_zero() => Ok(AttemptEnd::Nothing),
+        PaymentStatus::Failed | PaymentStatus::Expired | PaymentStatus::Cancelled if attempt.totals.captured.is_zero() => {
+            Ok(AttemptEnd::Nothing)
+        }
         PaymentStatus::RequiresAction if attempt.totals.captured.is_zero() => Ok(AttemptEnd::Void),
         status => Err(OrderRefusal::PaymentUnderWay { status }),
     };
@@ -404,7 +406,9 @@ impl OrderNumber {
     /// The number of 64 random bits, of which it takes 50.
     pub fn from_random(bits: [u8; 8]) -> Self {
         let bits = u64::from_be_bytes(bits);
-        let digits: String = (0..Self::LENGTH).map(|index| crockford::digit(bits.rotate_left(5 * (u32::try_from(index).unwrap_or(0) + 1)).to_le_bytes()[0])).collect();
+        let digits: String = (0..Self::LENGTH)
+            .map(|index| crockford::digit(bits.rotate_left(5 * (u32::try_from(index).unwrap_or(0) + 1)).to_le_bytes()[0]))
+            .collect();
         Self(crockford::grouped(&digits, Self::GROUP))
     }
 
@@ -455,7 +459,8 @@ mod tests {
 
     #[test]
     fn orders_move_along_these_lines_only() {
-        let moves = |event: OrderEvent| OrderStatus::ALL.iter().filter_map(|from| Some((*from, advance(*from, &event).ok()?))).collect::<Vec<_>>();
+        let moves =
+            |event: OrderEvent| OrderStatus::ALL.iter().filter_map(|from| Some((*from, advance(*from, &event).ok()?))).collect::<Vec<_>>();
         assert_eq!(moves(OrderEvent::Paid), [(PendingPayment, Paid)]);
         assert_eq!(moves(OrderEvent::Honoured), [(Lapsed, Paid)]);
         assert_eq!(moves(OrderEvent::Cancelled), [(PendingPayment, Cancelled)]);
@@ -477,18 +482,33 @@ mod tests {
     fn refusals_say_what_to_do_instead() {
         let told = |status, event| advance(status, &event).map_err(|refusal| (refusal.code(), refusal.to_string()));
         let no = |code, text: &str| Err((code, text.to_owned()));
-        assert_eq!(told(Fulfilled, OrderEvent::Cancelled), no(Code::NotPending, "the order is FULFILLED and can no longer be cancelled; refund it instead"));
+        assert_eq!(
+            told(Fulfilled, OrderEvent::Cancelled),
+            no(Code::NotPending, "the order is FULFILLED and can no longer be cancelled; refund it instead")
+        );
         assert_eq!(told(Lapsed, OrderEvent::Cancelled), no(Code::NotPending, "the order is LAPSED and can no longer be cancelled"));
-        assert_eq!(told(Cancelled, OrderEvent::Paid), no(Code::NotPending, "the order is CANCELLED and takes no payment; place the cart again"));
+        assert_eq!(
+            told(Cancelled, OrderEvent::Paid),
+            no(Code::NotPending, "the order is CANCELLED and takes no payment; place the cart again")
+        );
         let refunds = OrderEvent::Refunds { captured: usd(1), refunded: usd(1), fulfilled: false };
-        assert_eq!(told(PendingPayment, refunds), no(Code::NotRefundable, "the order is PENDING_PAYMENT; only paid orders can be refunded"));
+        assert_eq!(
+            told(PendingPayment, refunds),
+            no(Code::NotRefundable, "the order is PENDING_PAYMENT; only paid orders can be refunded")
+        );
     }
 
     #[test]
     fn captured_money_pays_a_waiting_order() {
         assert_eq!(settle(&facts(PendingPayment, &attempt(PaymentStatus::Captured, 5500))), Ok(Settle::Pay));
         assert_eq!(settle(&facts(PendingPayment, &attempt(PaymentStatus::Authorised, 0))), Ok(Settle::Capture));
-        for status in [PaymentStatus::Created, PaymentStatus::RequiresAction, PaymentStatus::Processing, PaymentStatus::Unknown, PaymentStatus::Failed] {
+        for status in [
+            PaymentStatus::Created,
+            PaymentStatus::RequiresAction,
+            PaymentStatus::Processing,
+            PaymentStatus::Unknown,
+            PaymentStatus::Failed,
+        ] {
             assert_eq!(settle(&facts(PendingPayment, &attempt(status, 0))), Ok(Settle::Nothing), "{status}");
         }
     }
@@ -514,7 +534,11 @@ mod tests {
             let second = SettleFacts { paid_by: PaidBy::Another, ..facts(order, &captured) };
             assert_eq!(settle(&second), Ok(Settle::RefundAtOnce { amount: usd(5500), why: RefundWhy::PaidTwice }));
             assert_eq!(settle(&SettleFacts { refunding: usd(5500), ..second }), Ok(Settle::Nothing), "said twice, refunded once");
-            assert_eq!(settle(&SettleFacts { paid_by: PaidBy::This, ..second }), Ok(Settle::Nothing), "the webhook of the payment that paid it");
+            assert_eq!(
+                settle(&SettleFacts { paid_by: PaidBy::This, ..second }),
+                Ok(Settle::Nothing),
+                "the webhook of the payment that paid it"
+            );
             let reserved = attempt(PaymentStatus::Authorised, 0);
             assert_eq!(settle(&SettleFacts { payment: &reserved, ..second }), Ok(Settle::Void));
         }
@@ -576,7 +600,9 @@ mod tests {
         use PaymentStatus::{Authorised, Captured, Created, Expired, Failed, Processing, RequiresAction, Unknown};
         let over = [attempt(Failed, 0), attempt(Expired, 0), attempt(RequiresAction, 0)];
         assert_eq!(retry(PendingPayment, &over), Ok(vec![AttemptEnd::Nothing, AttemptEnd::Nothing, AttemptEnd::Void]));
-        for (status, captured) in [(Created, 0), (Processing, 0), (Authorised, 0), (Unknown, 0), (Captured, 5499), (RequiresAction, 2000), (Expired, 1)] {
+        for (status, captured) in
+            [(Created, 0), (Processing, 0), (Authorised, 0), (Unknown, 0), (Captured, 5499), (RequiresAction, 2000), (Expired, 1)]
+        {
             let refused = retry(PendingPayment, &[attempt(Failed, 0), attempt(status, captured)]);
             assert_eq!(refused, Err(OrderRefusal::PaymentUnderWay { status }), "{status} with {captured}");
         }
@@ -599,7 +625,8 @@ mod tests {
         assert!(!lapses("2026-03-01T10:29:59.999999Z", &[]));
         assert!(lapses("2026-03-01T10:30:00Z", &[]));
         for status in PaymentStatus::ALL {
-            let waits = matches!(status, PaymentStatus::Processing | PaymentStatus::Authorised | PaymentStatus::Unknown | PaymentStatus::Captured);
+            let waits =
+                matches!(status, PaymentStatus::Processing | PaymentStatus::Authorised | PaymentStatus::Unknown | PaymentStatus::Captured);
             assert_eq!(lapses("2026-03-02T00:00:00Z", &[PaymentStatus::Failed, *status]), !waits, "{status}");
         }
         assert!(!may_lapse(Paid, Some(end), instant("2026-03-02T00:00:00Z"), &[]));
@@ -632,7 +659,9 @@ mod tests {
         let line = Given { order: PartiallyRefunded, line_wholly_refunded: true, ..given };
         assert_eq!(given_not_paid(&line), Some(GivenNotPaid::Refunded));
         assert_eq!(given_not_paid(&Given { line_wholly_refunded: false, ..line }), None, "another line was refunded");
-        for (dispute, reason) in [(Inquiry, None), (NeedsResponse, None), (UnderReview, None), (Won, None), (Lost, Some(GivenNotPaid::ChargedBack))] {
+        for (dispute, reason) in
+            [(Inquiry, None), (NeedsResponse, None), (UnderReview, None), (Won, None), (Lost, Some(GivenNotPaid::ChargedBack))]
+        {
             assert_eq!(given_not_paid(&Given { dispute: Some(dispute), ..given }), reason, "{dispute}");
         }
     }
@@ -654,12 +683,14 @@ mod tests {
 
     fn payment() -> impl Strategy<Value = PaymentState> {
         let sums = (0_i64..=6000, 0_i64..=6000, 0_i64..=2000);
-        (prop::sample::select(PaymentStatus::ALL.to_vec()), prop::bool::ANY, sums).prop_map(|(status, full, (captured, refunded, disputed))| {
-            let mut state = attempt(status, if full { 5500 } else { captured });
-            state.totals.refunded = usd(refunded.min(state.totals.captured.minor));
-            state.totals.disputed = usd(disputed);
-            state
-        })
+        (prop::sample::select(PaymentStatus::ALL.to_vec()), prop::bool::ANY, sums).prop_map(
+            |(status, full, (captured, refunded, disputed))| {
+                let mut state = attempt(status, if full { 5500 } else { captured });
+                state.totals.refunded = usd(refunded.min(state.totals.captured.minor));
+                state.totals.disputed = usd(disputed);
+                state
+            },
+        )
     }
 
     proptest! {

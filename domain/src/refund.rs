@@ -371,13 +371,9 @@ pub fn plan(order: OrderStatus, money: &MoneyFacts, lines: &[RefundableLine], as
                 return Err(RefundRefusal::AccessNeedsLines);
             }
             positive(amount, refundable.currency, None)?;
-            bounded(amount, refundable)?;
             (spread(amount, lines, |_| Access::Keep)?, amount)
         }
         None => {
-            if refundable.is_zero() {
-                return Err(RefundRefusal::NothingLeft);
-            }
             let mut parts = spread(refundable, lines, |_| ask.access.unwrap_or(Access::End))?;
             // What was free goes with the rest.
             for line in lines.iter().filter(|line| line.total.is_zero()) {
@@ -386,10 +382,10 @@ pub fn plan(order: OrderStatus, money: &MoneyFacts, lines: &[RefundableLine], as
             (parts, refundable)
         }
     };
-    bounded(amount, refundable)?;
-    if amount.is_zero() {
+    if amount.is_zero() || refundable.is_zero() {
         return Err(RefundRefusal::NothingLeft);
     }
+    bounded(amount, refundable)?;
     Ok(RefundPlan { amount, lines: parts, whole: whole_after(money, amount)? })
 }
 
@@ -507,4 +503,333 @@ fn spread(amount: Money, lines: &[RefundableLine], access: impl Fn(&RefundableLi
 fn line_plan(line: &RefundableLine, amount: Money, access: Access) -> Result<LinePlan, MoneyError> {
     let wholly_refunded = line.left()? == amount;
     Ok(LinePlan { line: line.id, amount, by_quantity: false, quantity: 0, tokens: Vec::new(), access, wholly_refunded })
+}
+
+#[cfg(test)]
+mod tests {
+    use OrderStatus::{Fulfilled, PartiallyRefunded, PendingPayment};
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn usd(minor: i64) -> Money {
+        Money::new(minor, Currency::parse("USD").expect("a currency"))
+    }
+
+    fn line_id(number: u128) -> OrderLineId {
+        OrderLineId::new(Uuid::from_u128(number))
+    }
+
+    fn token_id(number: u128) -> TokenId {
+        TokenId::new(Uuid::from_u128(number))
+    }
+
+    fn line(number: u128, total: i64, quantity: u32) -> RefundableLine {
+        RefundableLine {
+            id: line_id(number),
+            total: usd(total),
+            quantity,
+            refunded: usd(0),
+            refunded_by_quantity: usd(0),
+            refunded_quantity: 0,
+            tokens: Vec::new(),
+        }
+    }
+
+    fn captured(minor: i64) -> MoneyFacts {
+        MoneyFacts { captured: usd(minor), refunded: usd(0), refunding: usd(0), disputed: usd(0) }
+    }
+
+    fn amount(minor: i64) -> Ask {
+        Ask { amount: Some(usd(minor)), ..Ask::default() }
+    }
+
+    fn part(number: u128, part: Part) -> Ask {
+        Ask { lines: vec![LineAsk { line: line_id(number), part }], ..Ask::default() }
+    }
+
+    /// Line by line: number, amount in cents, access.
+    fn parts(plan: &RefundPlan) -> Vec<(u128, i64, Access)> {
+        plan.lines.iter().map(|line| (line.line.uuid().as_u128(), line.amount.minor, line.access)).collect()
+    }
+
+    /// Books a plan as a refund under way.
+    fn book(money: &mut MoneyFacts, lines: &mut [RefundableLine], plan: &RefundPlan) {
+        money.refunding = money.refunding.add(plan.amount).expect("fits");
+        for part in &plan.lines {
+            let line = lines.iter_mut().find(|line| line.id == part.line).expect("a line of the order");
+            line.refunded = line.refunded.add(part.amount).expect("fits");
+            if part.by_quantity {
+                line.refunded_by_quantity = line.refunded_by_quantity.add(part.amount).expect("fits");
+                line.refunded_quantity += part.quantity;
+            }
+        }
+    }
+
+    /// c23: refunds never add up to more than was paid.
+    #[test]
+    fn c23_refunds_stay_within_what_was_captured() {
+        let mut lines = [line(1, 10_000, 1)];
+        let mut money = captured(10_000);
+        let first = plan(Fulfilled, &money, &lines, &amount(6000)).expect("the first of two");
+        book(&mut money, &mut lines, &first);
+        let second = plan(Fulfilled, &money, &lines, &amount(6000));
+        assert_eq!(second, Err(RefundRefusal::TooMuch { asked: usd(6000), refundable: usd(4000) }));
+        let rest = plan(PartiallyRefunded, &money, &lines, &amount(4000)).expect("the rest");
+        assert!(rest.whole && !first.whole);
+        book(&mut money, &mut lines, &rest);
+        assert_eq!(plan(PartiallyRefunded, &money, &lines, &amount(1)), Err(RefundRefusal::NothingLeft));
+
+        // The first one failed: its 60.00 are there again.
+        money.refunding = usd(4000);
+        lines[0].refunded = usd(4000);
+        assert_eq!(money.refundable(), Ok(usd(6000)));
+        assert_eq!(plan(PartiallyRefunded, &money, &lines, &amount(6000)).map(|plan| plan.whole), Ok(true));
+        for wrong in [0, -1] {
+            assert_eq!(plan(Fulfilled, &money, &lines, &amount(wrong)), Err(RefundRefusal::NotPositive { index: None }));
+        }
+    }
+
+    #[test]
+    fn c23_disputed_money_is_not_refunded() {
+        let lines = [line(1, 10_000, 1)];
+        let money = MoneyFacts { disputed: usd(3000), ..captured(10_000) };
+        assert_eq!(money.refundable(), Ok(usd(7000)));
+        assert_eq!(plan(Fulfilled, &money, &lines, &amount(7001)), Err(RefundRefusal::TooMuch { asked: usd(7001), refundable: usd(7000) }));
+        let rest = plan(Fulfilled, &money, &lines, &Ask::default()).expect("what is left");
+        assert_eq!((rest.amount, rest.whole), (usd(7000), false));
+        assert_eq!(MoneyFacts { disputed: usd(10_000), refunded: usd(1), ..captured(10_000) }.refundable(), Ok(usd(0)));
+    }
+
+    /// c25: the refund of one line ends that line's access only; an amount of a line keeps it; the rest ends all.
+    #[test]
+    fn c25_each_line_answers_for_itself() {
+        // A, B, C; B was 40.00 on the list and 35.00 after a discount: 35.00 is what goes back.
+        let lines = [line(1, 4900, 1), line(2, 3500, 1), line(3, 2500, 1)];
+        let money = captured(10_900);
+        let of_b = plan(Fulfilled, &money, &lines, &part(2, Part::Quantity(1))).expect("line B");
+        assert_eq!((parts(&of_b), of_b.whole), (vec![(2, 3500, Access::End)], false));
+        assert_eq!(
+            plan(Fulfilled, &money, &lines, &part(2, Part::Amount(usd(3500)))).map(|plan| parts(&plan)),
+            Ok(vec![(2, 3500, Access::End)])
+        );
+        let list_price = plan(Fulfilled, &money, &lines, &part(2, Part::Amount(usd(4000))));
+        assert_eq!(list_price, Err(RefundRefusal::TooMuchOfLine { index: 0, asked: usd(4000), left: usd(3500) }));
+
+        let mut lines = lines;
+        let mut money = money;
+        let kept = plan(Fulfilled, &money, &lines, &part(1, Part::Amount(usd(500)))).expect("5.00 of line A");
+        assert_eq!(parts(&kept), [(1, 500, Access::Keep)]);
+        book(&mut money, &mut lines, &kept);
+        let rest = plan(PartiallyRefunded, &money, &lines, &Ask::default()).expect("the rest");
+        assert_eq!(parts(&rest), [(1, 4400, Access::End), (2, 3500, Access::End), (3, 2500, Access::End)]);
+        assert_eq!((rest.amount, rest.whole), (usd(10_400), true));
+        assert!(rest.lines.iter().all(|part| part.wholly_refunded && part.ends() == Ends::Everything));
+    }
+
+    #[test]
+    fn units_give_back_the_cumulative_share() {
+        // 3 units for 10.00: 3.33, then 6.67 - 3.33 = 3.34, then 10.00 - 6.67 = 3.33.
+        let mut lines = [line(1, 1000, 3)];
+        let mut money = captured(1000);
+        for (expected, access) in [(333, Access::Keep), (334, Access::Keep), (333, Access::End)] {
+            let unit = plan(Fulfilled, &money, &lines, &part(1, Part::Quantity(1))).expect("a unit");
+            assert_eq!(parts(&unit), [(1, expected, access)]);
+            book(&mut money, &mut lines, &unit);
+        }
+        assert_eq!(
+            plan(Fulfilled, &money, &lines, &part(1, Part::Quantity(1))),
+            Err(RefundRefusal::TooManyUnits { index: 0, asked: 1, left: 0 })
+        );
+    }
+
+    #[test]
+    fn units_take_no_more_than_amounts_have_left() {
+        // 10 units for 49.00, 40.00 of it given back as an amount. 2 units are 9.80, but 9.00 are left; 8 more have nothing left.
+        let mut lines = [line(1, 4900, 10)];
+        let mut money = captured(4900);
+        let goodwill = plan(Fulfilled, &money, &lines, &part(1, Part::Amount(usd(4000)))).expect("an amount");
+        book(&mut money, &mut lines, &goodwill);
+        let two = plan(PartiallyRefunded, &money, &lines, &part(1, Part::Quantity(2))).expect("two units");
+        assert_eq!((parts(&two), two.whole), (vec![(1, 900, Access::End)], true));
+        book(&mut money, &mut lines, &two);
+        assert_eq!(plan(PartiallyRefunded, &money, &lines, &part(1, Part::Quantity(8))), Err(RefundRefusal::NothingLeft));
+    }
+
+    #[test]
+    fn tokens_are_units_with_a_name() {
+        let mut lines = [RefundableLine { tokens: (1..=10).map(token_id).collect(), ..line(1, 9900, 10) }];
+        let money = captured(9900);
+        let named = |tokens: &[u128], access| {
+            let tokens = tokens.iter().copied().map(token_id).collect();
+            plan(Fulfilled, &money, &lines, &Ask { access, ..part(1, Part::Tokens(tokens)) })
+        };
+        let two = named(&[3, 4], Some(Access::End)).expect("two tokens");
+        assert_eq!((two.lines[0].amount, two.lines[0].quantity), (usd(1980), 2));
+        assert_eq!(two.lines[0].ends(), Ends::Tokens(vec![token_id(3), token_id(4)]));
+        assert_eq!(named(&[3], None).expect("a token").lines[0].ends(), Ends::Nothing, "access ends unasked with the whole line only");
+        assert_eq!(named(&[1, 2, 3, 4, 5, 6, 7, 8, 9, 10], None).expect("all").lines[0].ends(), Ends::Everything);
+        assert_eq!(named(&[3, 3], None), Err(RefundRefusal::RepeatedToken { index: 0, token: token_id(3) }));
+        assert_eq!(named(&[11], None), Err(RefundRefusal::UnknownToken { index: 0, token: token_id(11) }));
+        assert_eq!(named(&[], None), Err(RefundRefusal::NotPositive { index: Some(0) }));
+        let units = plan(Fulfilled, &money, &lines, &Ask { access: Some(Access::End), ..part(1, Part::Quantity(3)) }).expect("three units");
+        assert_eq!(units.lines[0].ends(), Ends::Units(3));
+
+        let mut money = money;
+        book(&mut money, &mut lines, &two);
+        let third = plan(PartiallyRefunded, &money, &lines, &part(1, Part::Tokens(vec![token_id(5)]))).expect("one more");
+        assert_eq!(third.amount, usd(990), "2970 - 1980");
+    }
+
+    #[test]
+    fn an_amount_of_the_order_is_spread_and_leaves_access_alone() {
+        // 10.00 over 25.00, 25.00, 25.00: the odd cent goes to the earlier line.
+        let mut lines = [line(1, 2500, 1), line(2, 2500, 1), line(3, 2500, 1)];
+        let mut money = captured(7500);
+        let some = plan(Fulfilled, &money, &lines, &amount(1000)).expect("an amount");
+        assert_eq!(parts(&some), [(1, 334, Access::Keep), (2, 333, Access::Keep), (3, 333, Access::Keep)]);
+        book(&mut money, &mut lines, &some);
+        let all = plan(PartiallyRefunded, &money, &lines, &amount(6500)).expect("the rest, as an amount");
+        assert_eq!(parts(&all), [(1, 2166, Access::Keep), (2, 2167, Access::Keep), (3, 2167, Access::Keep)]);
+        assert!(all.whole);
+        let ending = Ask { access: Some(Access::End), ..amount(1000) };
+        assert_eq!(plan(Fulfilled, &money, &lines, &ending), Err(RefundRefusal::AccessNeedsLines));
+    }
+
+    #[test]
+    fn a_whole_refund_takes_free_lines_along_and_can_keep_access() {
+        let mut lines = [line(1, 5000, 1), line(2, 0, 1), line(3, 2000, 1)];
+        lines[2].refunded = usd(2000);
+        let money = MoneyFacts { refunded: usd(2000), ..captured(7000) };
+        let rest = plan(PartiallyRefunded, &money, &lines, &Ask::default()).expect("the rest");
+        assert_eq!(parts(&rest), [(1, 5000, Access::End), (2, 0, Access::End)], "line 3 was decided with its own refund");
+        let kept = plan(PartiallyRefunded, &money, &lines, &Ask { access: Some(Access::Keep), ..Ask::default() }).expect("the rest");
+        assert_eq!(parts(&kept), [(1, 5000, Access::Keep), (2, 0, Access::Keep)]);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_with_the_field() {
+        let lines = [line(1, 4900, 2)];
+        let money = captured(4900);
+        let eur = Money::new(1, Currency::parse("EUR").expect("a currency"));
+        let quantity = |quantity| LineAsk { line: line_id(1), part: Part::Quantity(quantity) };
+        let refused = |ask: Ask| plan(Fulfilled, &money, &lines, &ask).map_err(|refusal| (refusal.code(), refusal.field().join(".")));
+        let no = |code, field: &str| Err((code, field.to_owned()));
+        assert_eq!(refused(Ask { lines: vec![quantity(1), quantity(1)], ..Ask::default() }), no(Code::Repeated, "lines.1.orderLineId"));
+        assert_eq!(refused(Ask { lines: vec![quantity(1)], ..amount(1) }), no(Code::Invalid, "amount"));
+        assert_eq!(refused(part(7, Part::Quantity(1))), no(Code::NotFound, "lines.0.orderLineId"));
+        assert_eq!(refused(part(1, Part::Quantity(3))), no(Code::RefundTooLarge, "lines.0.quantity"));
+        assert_eq!(refused(part(1, Part::Quantity(i64::MAX))), no(Code::RefundTooLarge, "lines.0.quantity"));
+        assert_eq!(refused(part(1, Part::Quantity(0))), no(Code::Invalid, "lines.0"));
+        assert_eq!(refused(part(1, Part::Amount(usd(-1)))), no(Code::Invalid, "lines.0"));
+        assert_eq!(refused(part(1, Part::Amount(eur))), no(Code::CurrencyMismatch, "lines.0.amount"));
+        assert_eq!(refused(Ask { amount: Some(eur), ..Ask::default() }), no(Code::CurrencyMismatch, "amount"));
+        assert_eq!(refused(amount(4901)), no(Code::RefundTooLarge, "amount"));
+        let unpaid = plan(PendingPayment, &money, &lines, &amount(1));
+        assert_eq!(unpaid, Err(RefundRefusal::NotPaid { status: PendingPayment }));
+        assert_eq!(plan(Fulfilled, &captured(0), &[line(1, 0, 1)], &Ask::default()), Err(RefundRefusal::NothingLeft), "a free order");
+
+        assert_eq!(LineAsk::given(2, line_id(1), None, None, None), Err(RefundRefusal::OneWay { index: 2 }));
+        assert_eq!(LineAsk::given(2, line_id(1), Some(usd(1)), Some(1), None), Err(RefundRefusal::OneWay { index: 2 }));
+        assert_eq!(LineAsk::given(2, line_id(1), None, Some(1), None), Ok(quantity(1)));
+    }
+
+    #[test]
+    fn refunds_made_at_the_gateway_are_spread_over_the_lines() {
+        let lines = [line(1, 2500, 1), line(2, 2500, 1), line(3, 2500, 1)];
+        let money = captured(7500);
+        let some = record_external(&money, &lines, usd(1000)).expect("a part");
+        assert_eq!((parts(&some), some.whole), (vec![(1, 334, Access::Keep), (2, 333, Access::Keep), (3, 333, Access::Keep)], false));
+        let all = record_external(&money, &lines, usd(7500)).expect("all");
+        assert_eq!((parts(&all), all.whole), (vec![(1, 2500, Access::End), (2, 2500, Access::End), (3, 2500, Access::End)], true));
+        let refusal = RefundRefusal::TooMuch { asked: usd(7501), refundable: usd(7500) };
+        assert_eq!(record_external(&money, &lines, usd(7501)), Err(refusal));
+
+        use RefundStatus::{Cancelled, Failed, Pending, Succeeded};
+        let ours = [(Succeeded, usd(100)), (Pending, usd(20)), (Failed, usd(3000)), (Cancelled, usd(4000))];
+        assert_eq!(unrecorded(usd(1120), ours), Ok(usd(1000)));
+        assert_eq!(unrecorded(usd(50), ours), Ok(usd(0)), "an old total is no news");
+    }
+
+    #[test]
+    fn a_refund_that_fails_after_its_success_has_failed() {
+        use RefundStatus::{Cancelled, Failed, Pending, Succeeded};
+        for (one, other, end) in
+            [(Pending, Succeeded, Succeeded), (Succeeded, Failed, Failed), (Pending, Failed, Failed), (Pending, Cancelled, Cancelled)]
+        {
+            assert_eq!((one.advance(other), other.advance(one), end.advance(end)), (end, end, end));
+        }
+        assert_eq!([Pending, Succeeded, Failed, Cancelled].map(RefundStatus::counts), [true, true, false, false]);
+    }
+
+    fn order() -> impl Strategy<Value = Vec<RefundableLine>> {
+        prop::collection::vec((0_i64..20_000, 1_u32..12), 1..5).prop_map(|lines| {
+            let tokens = |number: u128, quantity: u32| (0..u128::from(quantity)).map(|seat| token_id(number * 100 + seat)).collect();
+            (1..)
+                .zip(lines)
+                .map(|(number, (total, quantity))| RefundableLine { tokens: tokens(number, quantity), ..line(number, total, quantity) })
+                .collect()
+        })
+    }
+
+    fn ask() -> impl Strategy<Value = Ask> {
+        let one = (
+            1_u128..5,
+            prop_oneof![
+                (1_i64..10_000).prop_map(|minor| Part::Amount(usd(minor))),
+                (1_i64..12).prop_map(Part::Quantity),
+                prop::collection::vec(0_u128..12, 1..4).prop_map(|seats| Part::Tokens(seats.into_iter().map(token_id).collect())),
+            ],
+        );
+        let one = one.prop_map(|(number, part)| {
+            let part = match part {
+                Part::Tokens(seats) => Part::Tokens(seats.into_iter().map(|seat| token_id(number * 100 + seat.uuid().as_u128())).collect()),
+                other => other,
+            };
+            LineAsk { line: line_id(number), part }
+        });
+        prop_oneof![prop::collection::vec(one, 1..3).prop_map(|lines| Ask { lines, ..Ask::default() }), (1_i64..30_000).prop_map(amount),]
+    }
+
+    proptest! {
+        /// Any refunds in any order, then the rest: exactly what was paid goes back, line by line and in all, and never more on the way.
+        #[test]
+        fn c23_any_refunds_and_the_rest_give_back_exactly_what_was_paid(lines in order(), asks in prop::collection::vec(ask(), 0..12)) {
+            let mut lines = lines;
+            let paid: i64 = lines.iter().map(|line| line.total.minor).sum();
+            prop_assume!(paid > 0);
+            let mut money = captured(paid);
+            for asked in asks.into_iter().chain([Ask::default()]) {
+                let Ok(planned) = plan(PartiallyRefunded, &money, &lines, &asked) else { continue };
+                prop_assert!(planned.amount.minor > 0);
+                prop_assert_eq!(planned.lines.iter().map(|part| part.amount.minor).sum::<i64>(), planned.amount.minor);
+                book(&mut money, &mut lines, &planned);
+                prop_assert!(money.refunding.minor <= paid);
+                prop_assert_eq!(planned.whole, money.refunding.minor == paid);
+                for line in &lines {
+                    prop_assert!((0..=line.total.minor).contains(&line.refunded.minor));
+                    prop_assert!(line.refunded_quantity <= line.quantity);
+                }
+            }
+            prop_assert_eq!(money.refunding.minor, paid);
+            prop_assert!(lines.iter().all(|line| line.refunded == line.total));
+        }
+
+        #[test]
+        fn units_in_any_portions_give_back_the_line_exactly(total in 1_i64..1_000_000, portions in prop::collection::vec(1_i64..6, 1..10)) {
+            let quantity = u32::try_from(portions.iter().sum::<i64>()).expect("few");
+            let mut lines = [line(1, total, quantity)];
+            let mut money = captured(total);
+            for portion in portions {
+                match plan(Fulfilled, &money, &lines, &part(1, Part::Quantity(portion))) {
+                    Ok(planned) => book(&mut money, &mut lines, &planned),
+                    // Less than a cent: the units wait for the next portion.
+                    Err(refusal) => prop_assert_eq!(refusal, RefundRefusal::NothingLeft),
+                }
+            }
+            let units = i128::from(lines[0].refunded_quantity);
+            prop_assert_eq!(lines[0].refunded.minor, ratio(total, units, i128::from(quantity)).expect("fits"));
+        }
+    }
 }

@@ -217,7 +217,9 @@ mod tests {
     fn unused_tokens_expire_at_their_end_and_used_ones_never() {
         let end = instant("2027-01-01T00:00:00Z");
         let (before, at) = (instant("2026-12-31T23:59:59Z"), end);
-        for (stored, then, later) in [(Free, Free, Expired), (Assigned, Assigned, Expired), (Redeemed, Redeemed, Redeemed), (Void, Void, Void)] {
+        for (stored, then, later) in
+            [(Free, Free, Expired), (Assigned, Assigned, Expired), (Redeemed, Redeemed, Redeemed), (Void, Void, Void)]
+        {
             assert_eq!(status(stored, Some(end), before), then);
             assert_eq!(status(stored, Some(end), at), later);
             assert_eq!(status(stored, None, at), stored);
@@ -268,7 +270,10 @@ mod tests {
         ] {
             assert_eq!(TokenCode::parse(text), Err(refusal), "{text:?}");
         }
-        assert_eq!(TokenRefusal::Length { found: 3 }.to_string(), "a token has 18 letters and digits, not 3; check that it was copied in full");
+        assert_eq!(
+            TokenRefusal::Length { found: 3 }.to_string(),
+            "a token has 18 letters and digits, not 3; check that it was copied in full"
+        );
     }
 
     /// The field's multiplication table is one: every element but 0 has an inverse, and products distribute.
