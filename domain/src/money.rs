@@ -126,6 +126,7 @@ pub struct Money {
     pub currency: Currency,
 }
 
+#[expect(clippy::should_implement_trait, reason = "the operators cannot fail, these sums can")]
 impl Money {
     /// An amount of `minor` smallest units.
     pub const fn new(minor: i64, currency: Currency) -> Self {
@@ -140,7 +141,7 @@ impl Money {
     /// Reads a decimal text such as `12.5`; missing decimals are filled up with zeros.
     ///
     /// # Errors
-    /// [`MoneyError::NotANumber`], [`MoneyError::TooManyDigits`] (SPEC 2: more digits than the currency's are refused) or [`MoneyError::Overflow`].
+    /// [`MoneyError::NotANumber`], [`MoneyError::TooManyDigits`] (more digits than the currency's are refused) or [`MoneyError::Overflow`].
     pub fn parse(text: &str, currency: Currency) -> Result<Self, MoneyError> {
         let not_a_number = || MoneyError::NotANumber(text.chars().take(40).collect());
         let trimmed = text.trim();
@@ -222,7 +223,7 @@ impl Money {
         amounts.into_iter().try_fold(Self::zero(currency), Self::add)
     }
 
-    /// Splits the amount over `weights` by largest remainder (SPEC 2): the floor of each exact share, then one unit more for the largest
+    /// Splits the amount over `weights` by largest remainder: the floor of each exact share, then one unit more for the largest
     /// remainders, ties to the earlier. The parts add up to the whole; a weight of zero gets nothing. All weights zero: nothing can be split,
     /// all parts are zero.
     ///
@@ -329,7 +330,7 @@ impl fmt::Display for Percent {
 pub struct Rate(Decimal);
 
 impl Rate {
-    /// Reads a positive decimal of at most 12 significant digits (SPEC 2).
+    /// Reads a positive decimal of at most 12 significant digits.
     ///
     /// # Errors
     /// [`MoneyError::BadRate`].
@@ -348,15 +349,25 @@ impl Rate {
     /// # Errors
     /// Overflow.
     pub fn convert(self, amount: Money, quote: Currency) -> Result<Money, MoneyError> {
+        let (numerator, denominator) = self.factor(amount.currency, quote)?;
+        Ok(Money::new(ratio(amount.minor, numerator, denominator)?, quote))
+    }
+
+    /// The exact factor from minor units of `base` to minor units of `quote`, as numerator and denominator: for computations that convert and
+    /// go on, and round at their own end.
+    ///
+    /// # Errors
+    /// Overflow.
+    pub fn factor(self, base: Currency, quote: Currency) -> Result<(i128, i128), MoneyError> {
         let mut numerator = self.0.mantissa();
         let mut denominator = 10_i128.checked_pow(self.0.scale()).ok_or(MoneyError::Overflow)?;
-        let (from, to) = (amount.currency.digits(), quote.digits());
+        let (from, to) = (base.digits(), quote.digits());
         if to >= from {
             numerator = numerator.checked_mul(10_i128.pow(to - from)).ok_or(MoneyError::Overflow)?;
         } else {
             denominator = denominator.checked_mul(10_i128.pow(from - to)).ok_or(MoneyError::Overflow)?;
         }
-        Ok(Money::new(ratio(amount.minor, numerator, denominator)?, quote))
+        Ok((numerator, denominator))
     }
 }
 
@@ -379,7 +390,7 @@ impl<'de> Deserialize<'de> for Rate {
     }
 }
 
-/// `amount * numerator / denominator`, rounded half away from zero: the project's one rounding (SPEC 2).
+/// `amount * numerator / denominator`, rounded half away from zero: the project's one rounding.
 ///
 /// # Errors
 /// [`MoneyError::Overflow`] if a step does not fit or the denominator is not positive.

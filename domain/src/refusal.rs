@@ -97,8 +97,6 @@ named! {
         SeveralItems = "SEVERAL_ITEMS",
         /// The product is gone or not for this buyer.
         NotAvailable = "NOT_AVAILABLE",
-        /// No seat is left.
-        SoldOut = "SOLD_OUT",
         /// The learner has it already; buying extends it.
         Owned = "OWNED",
         /// The access terms are other ones than were shown.

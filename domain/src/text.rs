@@ -438,7 +438,7 @@ mod tests {
         assert_ne!(fold("İ"), fold("i"));
     }
 
-    /// The search of SPEC's catalogue: every word occurs somewhere, `%` and `_` are plain characters.
+    /// Every word occurs somewhere, `%` and `_` are plain characters.
     #[test]
     fn search_finds_rows_that_hold_every_word() {
         let row = search_text([
