@@ -16,6 +16,7 @@
 //! - [`order`]: orders, and what arriving money means for them.
 //! - [`refund`]: what can go back, of which line, and whose access ends with it.
 //! - [`token`]: registration tokens and their codes.
+//! - [`entitlement`]: grants, their clocks and queues, the frozen course list, how far a learner got.
 
 #[macro_use]
 mod named;
@@ -25,6 +26,7 @@ mod crockford;
 pub mod cart;
 pub mod catalog;
 pub mod company;
+pub mod entitlement;
 pub mod id;
 pub mod money;
 pub mod order;
