@@ -309,9 +309,10 @@ mod tests {
         fn two_swapped_characters_are_always_noticed(bits in any::<[u8; 10]>(), at in 0_usize..18, with in 0_usize..18) {
             let code = TokenCode::from_random(bits);
             let mut typed: Vec<char> = code.canonical().chars().collect();
-            prop_assume!(typed[at] != typed[with]);
             typed.swap(at, with);
-            prop_assert_eq!(TokenCode::parse(&typed.iter().collect::<String>()), Err(TokenRefusal::Mistyped));
+            let typed: String = typed.iter().collect();
+            let expected = if typed == code.canonical() { Ok(code) } else { Err(TokenRefusal::Mistyped) };
+            prop_assert_eq!(TokenCode::parse(&typed), expected);
         }
 
         #[test]
