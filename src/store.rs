@@ -16,6 +16,9 @@ use sea_orm::{
 
 pub mod audit;
 pub mod idempotency;
+pub mod job;
+pub mod order;
+pub mod payment;
 
 tokio::task_local! {
     /// Counts the SQL statements of whatever runs inside its scope.
@@ -121,4 +124,9 @@ impl Db {
         }
         self.write.close().await
     }
+}
+
+/// A stored value that makes no sense, with what it was.
+pub(crate) fn corrupt(what: impl std::fmt::Display) -> DbErr {
+    DbErr::Custom(format!("a stored value makes no sense: {what}"))
 }

@@ -55,6 +55,8 @@ pub struct Model {
     pub lapses_at: Option<DateTimeUtc>,
     /// When it was paid in full.
     pub paid_at: Option<DateTimeUtc>,
+    /// The attempt that paid it; null for orders of nothing.
+    pub paid_payment_id: Option<Uuid>,
     /// When all it gives was given.
     pub fulfilled_at: Option<DateTimeUtc>,
     /// When it was cancelled or lapsed.

@@ -43,6 +43,7 @@ impl MigrationTrait for Migration {
                     .col(timestamp_with_time_zone("placed_at"))
                     .col(timestamp_with_time_zone_null("lapses_at"))
                     .col(timestamp_with_time_zone_null("paid_at"))
+                    .col(uuid_null("paid_payment_id"))
                     .col(timestamp_with_time_zone_null("fulfilled_at"))
                     .col(timestamp_with_time_zone_null("closed_at"))
                     .col(timestamp_with_time_zone("touched_at"))
