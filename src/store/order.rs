@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use domain::cart::For;
 use domain::entitlement::Target;
 use domain::order::OrderStatus;
-use domain::pricing::{LineAmounts, Step, UsedRate};
+use domain::pricing::{LineAmounts, Step, ExchangeRate};
 use domain::terms::Terms;
 use domain::text::Email;
 use domain::{
@@ -15,7 +15,7 @@ use domain::{
 use entity::{order, order_line, person};
 use sea_orm::sea_query::Expr;
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, ExprTrait, PaginatorTrait,
+    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, ExprTrait, JoinType, PaginatorTrait, QueryTrait,
     QueryFilter, QueryOrder, QuerySelect,
 };
 use uuid::Uuid;
@@ -50,7 +50,7 @@ pub struct Order {
     /// How net and total relate.
     pub prices_include_tax: bool,
     /// Exchange rates used, frozen.
-    pub rates: Vec<UsedRate>,
+    pub rates: Vec<ExchangeRate>,
     /// Grows with every change.
     pub version: i64,
     /// Actor who placed it.
@@ -238,8 +238,10 @@ async fn with_lines(db: &impl ConnectionTrait, rows: Vec<order::Model>) -> Resul
     if rows.is_empty() {
         return Ok(Vec::new());
     }
+    let learner = order_line::Entity::belongs_to(person::Entity).from(order_line::Column::LearnerPersonId).to(person::Column::Id);
     let lines = order_line::Entity::find()
-        .find_also_related_person()
+        .join(JoinType::LeftJoin, learner.into())
+        .select_also(person::Entity)
         .filter(order_line::Column::OrderId.is_in(rows.iter().map(|row| row.id)))
         .order_by_asc(order_line::Column::OrderId)
         .order_by_asc(order_line::Column::Position)
@@ -255,23 +257,6 @@ async fn with_lines(db: &impl ConnectionTrait, rows: Vec<order::Model>) -> Resul
             from_row(row, lines)
         })
         .collect()
-}
-
-trait WithLearner {
-    fn find_also_related_person(self) -> sea_orm::SelectTwo<order_line::Entity, person::Entity>;
-}
-
-impl WithLearner for sea_orm::Select<order_line::Entity> {
-    fn find_also_related_person(self) -> sea_orm::SelectTwo<order_line::Entity, person::Entity> {
-        self.join(
-            sea_orm::JoinType::LeftJoin,
-            order_line::Entity::belongs_to(person::Entity)
-                .from(order_line::Column::LearnerPersonId)
-                .to(person::Column::Id)
-                .into(),
-        )
-        .select_also(person::Entity)
-    }
 }
 
 fn from_row(row: order::Model, lines: Vec<(order_line::Model, Option<person::Model>)>) -> Result<Order, DbErr> {
@@ -398,7 +383,7 @@ pub async fn advance(txn: &DatabaseTransaction, id: OrderId, change: &StateChang
     if matches!(change.to, OrderStatus::Cancelled | OrderStatus::Lapsed) {
         update = update.col_expr(order::Column::ClosedAt, Expr::value(change.now));
     }
-    if change.to == OrderStatus::Fulfilled || (change.from == OrderStatus::Paid && change.to == OrderStatus::Fulfilled) {
+    if change.to == OrderStatus::Fulfilled {
         update = update.col_expr(order::Column::FulfilledAt, Expr::value(change.now));
     }
     let done = update
