@@ -1,0 +1,400 @@
+//! The conformance suite: one numbered check for each thing that goes wrong with payment gateways.
+//!
+//! Always true here: a check passes, fails with a reason, or does not apply with a reason; nothing is left out silently. An adapter brings a
+//! [`Harness`] that can play the gateway's side, and calls [`run`].
+
+mod hygiene;
+mod movements;
+mod start;
+mod webhooks;
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::{Currency, Money, PaymentId, RefundId};
+use port::{
+    Buyer, Capabilities, CaptureMode, DisputeRef, GatewayError, OpContext, PaymentGateway, PaymentRef, RawWebhook, RefundRef,
+    RefundRequest, Snapshot, StartPayment, Started,
+};
+use uuid::Uuid;
+
+/// How a payment is to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scenario {
+    /// Paid at once, or as soon as the buyer [approves](Act::Approve).
+    Approve,
+    /// Refused at once.
+    Decline,
+    /// The buyer has to act.
+    Redirect,
+    /// In the works until the gateway decides.
+    Pending,
+    /// Reserved, to be captured.
+    Authorise,
+    /// Charged, but the answer gets lost.
+    TimeoutCharged,
+    /// Not charged, and the answer gets lost.
+    TimeoutNotCharged,
+    /// The gateway cannot be reached.
+    Down,
+    /// Paid at once; refunds stay pending.
+    RefundPending,
+    /// Paid at once; the answer to a refund gets lost.
+    RefundTimeout,
+}
+
+/// What happens at the gateway without the shop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Act {
+    /// The buyer pays.
+    Approve,
+    /// The buyer gives up or is refused.
+    Decline,
+    /// Time is up.
+    Expire,
+    /// A refund fails.
+    FailRefund(RefundRef),
+    /// The bank takes so much back.
+    OpenDispute(Money),
+    /// The shop wins.
+    WinDispute(DisputeRef),
+    /// The shop loses.
+    LoseDispute(DisputeRef),
+}
+
+/// Who signs a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Key {
+    /// The gateway, with the secret in use.
+    Current,
+    /// The gateway, with the secret that is being replaced.
+    Previous,
+    /// Somebody else.
+    Wrong,
+    /// Somebody without any secret.
+    Empty,
+}
+
+/// The gateway's side of the tests, played by the adapter's own double. Methods with a default cannot be played unless implemented.
+#[async_trait]
+pub trait Harness: Send + Sync {
+    /// The adapter under test.
+    fn gateway(&self) -> Arc<dyn PaymentGateway>;
+
+    /// Makes `request` go as `scenario` says. `false`: this gateway has no such case.
+    fn prepare(&self, scenario: Scenario, request: &mut StartPayment) -> bool;
+
+    /// Plays `act`. `None`: this gateway has no such case.
+    async fn act(&self, _payment_id: PaymentId, _act: Act, _now: DateTime<Utc>) -> Option<Result<(), GatewayError>> {
+        None
+    }
+
+    /// The bodies of everything that the gateway has reported about a payment so far, oldest first.
+    async fn reports(&self, _payment_id: PaymentId) -> Vec<Vec<u8>> {
+        Vec::new()
+    }
+
+    /// `body` as the gateway sends it at `at`.
+    fn delivery(&self, _key: Key, _body: Vec<u8>, _at: DateTime<Utc>) -> Option<RawWebhook> {
+        None
+    }
+
+    /// The same report for another account.
+    fn for_another_account(&self, _body: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
+
+    /// The same report, of a kind that nobody knows.
+    fn of_unknown_kind(&self, _body: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
+
+    /// The same report in other bytes: other order of keys, escapes, line ends, letters of other scripts.
+    fn in_other_bytes(&self, _body: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
+
+    /// How old a signature may be, where the scheme says.
+    fn tolerance(&self) -> Option<TimeDelta> {
+        None
+    }
+
+    /// Everything that must never be printed.
+    fn secrets(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// How a check ended early.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// It does not apply, and why.
+    Skip(String),
+    /// It failed, and how.
+    Fail(String),
+}
+
+pub(crate) type Check = Result<(), Stop>;
+
+/// Fails a check unless the condition holds.
+macro_rules! ensure {
+    ($condition:expr, $($reason:tt)+) => {
+        if !$condition {
+            return Err($crate::conformance::Stop::Fail(format!($($reason)+)));
+        }
+    };
+}
+pub(crate) use ensure;
+
+/// Leaves a check out, saying why.
+pub(crate) fn skip<T>(reason: impl Into<String>) -> Result<T, Stop> {
+    Err(Stop::Skip(reason.into()))
+}
+
+/// A result that has to be good.
+pub(crate) fn good<T, E: fmt::Debug>(what: &str, result: Result<T, E>) -> Result<T, Stop> {
+    result.map_err(|error| Stop::Fail(format!("{what}: {error:?}")))
+}
+
+/// How one check ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It holds.
+    Passed,
+    /// It does not apply to this adapter; why.
+    NotApplicable(String),
+    /// It does not hold; how.
+    Failed(String),
+}
+
+/// One line of the report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// The check's number; stable.
+    pub number: u8,
+    /// What it proves.
+    pub title: &'static str,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// What the suite found out about one adapter. Displays as a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// The adapter.
+    pub adapter: &'static str,
+    /// The checks, by number.
+    pub rows: Vec<Row>,
+}
+
+impl Report {
+    /// The checks that do not hold.
+    pub fn failures(&self) -> Vec<&Row> {
+        self.rows.iter().filter(|row| matches!(row.outcome, Outcome::Failed(_))).collect()
+    }
+
+    /// The numbers of the checks that hold.
+    pub fn passed(&self) -> Vec<u8> {
+        self.rows.iter().filter(|row| row.outcome == Outcome::Passed).map(|row| row.number).collect()
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "| {} | check | result |\n| --- | --- | --- |", self.adapter)?;
+        for row in &self.rows {
+            let result = match &row.outcome {
+                Outcome::Passed => "passed".to_owned(),
+                Outcome::NotApplicable(why) => format!("does not apply: {why}"),
+                Outcome::Failed(how) => format!("FAILED: {how}"),
+            };
+            writeln!(f, "| {} | {} | {result} |", row.number, row.title)?;
+        }
+        Ok(())
+    }
+}
+
+type Run = for<'a> fn(&'a Kit<'a>) -> Pin<Box<dyn Future<Output = Check> + Send + 'a>>;
+
+/// A check with its number and title.
+pub(crate) struct Entry {
+    pub(crate) number: u8,
+    pub(crate) title: &'static str,
+    pub(crate) run: Run,
+}
+
+/// Lists async functions as entries.
+macro_rules! entries {
+    ($($number:literal $title:literal $check:ident;)*) => {
+        &[$(crate::conformance::Entry { number: $number, title: $title, run: |kit| Box::pin($check(kit)) },)*]
+    };
+}
+pub(crate) use entries;
+
+/// Runs every check, one after another, on one instance.
+pub async fn run(harness: &dyn Harness) -> Report {
+    let gateway = harness.gateway();
+    let descriptor = gateway.descriptor();
+    let kit = Kit { harness, capabilities: descriptor.capabilities, gateway, ticks: AtomicI64::new(0) };
+    let mut rows = Vec::new();
+    for entry in [start::CHECKS, movements::CHECKS, webhooks::CHECKS, hygiene::CHECKS].into_iter().flatten() {
+        let outcome = match (entry.run)(&kit).await {
+            Ok(()) => Outcome::Passed,
+            Err(Stop::Skip(why)) => Outcome::NotApplicable(why),
+            Err(Stop::Fail(how)) => Outcome::Failed(how),
+        };
+        rows.push(Row { number: entry.number, title: entry.title, outcome });
+    }
+    rows.sort_by_key(|row| row.number);
+    Report { adapter: descriptor.adapter, rows }
+}
+
+/// What checks are written with.
+pub(crate) struct Kit<'a> {
+    pub(crate) harness: &'a dyn Harness,
+    pub(crate) gateway: Arc<dyn PaymentGateway>,
+    pub(crate) capabilities: Capabilities,
+    ticks: AtomicI64,
+}
+
+/// A payment that a check works on.
+pub(crate) struct Played {
+    pub(crate) request: StartPayment,
+    pub(crate) started: Started,
+}
+
+impl Played {
+    pub(crate) fn id(&self) -> PaymentId {
+        self.request.payment_id
+    }
+
+    pub(crate) fn reference(&self) -> &PaymentRef {
+        &self.started.reference
+    }
+}
+
+impl Kit<'_> {
+    /// The suite's clock: a second later at each look.
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + TimeDelta::days(20_000) + TimeDelta::seconds(self.ticks.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// A context for `operation_id`.
+    pub(crate) fn context(&self, operation_id: impl Into<String>) -> OpContext {
+        OpContext::new(operation_id, self.now())
+    }
+
+    /// A context for an operation of its own.
+    pub(crate) fn once(&self) -> OpContext {
+        self.context(Uuid::now_v7().to_string())
+    }
+
+    /// An amount in a currency that the gateway takes.
+    pub(crate) fn amount(&self, minor: i64) -> Money {
+        let euro = currency("EUR");
+        let currency = match &self.capabilities.currencies {
+            port::Currencies::Only(list) if !list.contains(&euro) => list.first().copied().unwrap_or(euro),
+            _ => euro,
+        };
+        Money::new(minor, currency)
+    }
+
+    /// A request for a new payment.
+    pub(crate) fn request(&self, amount: Money) -> StartPayment {
+        let payment_id = PaymentId::new(Uuid::now_v7());
+        StartPayment {
+            payment_id,
+            order_reference: "B-2041-K".to_owned(),
+            amount,
+            description: "Łódź 東京 <b>course</b> & \"more\"".to_owned(),
+            buyer: Buyer {
+                email: Some("buyer@learner.example".to_owned()),
+                name: Some("Zofia Buyer".to_owned()),
+                country: Some("PL".to_owned()),
+                language: Some("pl".to_owned()),
+                ip: Some(std::net::IpAddr::from([192, 0, 2, 7])),
+            },
+            return_url: format!("http://127.0.0.1:9/return/{payment_id}"),
+            cancel_url: format!("http://127.0.0.1:9/cancel/{payment_id}"),
+            webhook_url: format!("http://127.0.0.1:9/webhooks/{}", self.gateway.descriptor().instance),
+            capture: CaptureMode::Automatic,
+            lines: Vec::new(),
+            expires_at: None,
+            token: None,
+        }
+    }
+
+    /// A request that goes as `scenario` says.
+    pub(crate) fn scripted(&self, scenario: Scenario, amount: Money) -> Result<StartPayment, Stop> {
+        let mut request = self.request(amount);
+        if self.harness.prepare(scenario, &mut request) { Ok(request) } else { skip(format!("the gateway has no case {scenario:?}")) }
+    }
+
+    /// Starts `request` as a new operation.
+    pub(crate) async fn start(&self, request: &StartPayment) -> Result<Started, GatewayError> {
+        self.gateway.start(&self.context(request.payment_id.to_string()), request.clone()).await
+    }
+
+    /// Starts a payment that has to be taken up.
+    pub(crate) async fn play(&self, scenario: Scenario, amount: Money) -> Result<Played, Stop> {
+        let request = self.scripted(scenario, amount)?;
+        let started = good("start", self.start(&request).await)?;
+        Ok(Played { request, started })
+    }
+
+    /// A payment from which `minor` was captured.
+    pub(crate) async fn paid(&self, scenario: Scenario, minor: i64) -> Result<Played, Stop> {
+        self.needs_lookup()?;
+        let played = self.play(scenario, self.amount(minor)).await?;
+        if played.started.snapshot.status != port::PaymentStatus::Captured {
+            self.act(&played, Act::Approve).await?;
+        }
+        let snapshot = self.fetch(&played).await?;
+        ensure!(snapshot.totals.captured.minor == minor, "captured {} instead of {minor}", snapshot.totals.captured);
+        Ok(played)
+    }
+
+    /// Plays the gateway's side, which has to succeed.
+    pub(crate) async fn act(&self, played: &Played, act: Act) -> Check {
+        let what = format!("{act:?}");
+        match self.harness.act(played.id(), act, self.now()).await {
+            None => skip(format!("the gateway has no case {what}")),
+            Some(result) => good(&what, result),
+        }
+    }
+
+    /// The state at the gateway.
+    pub(crate) async fn fetch(&self, played: &Played) -> Result<Snapshot, Stop> {
+        good("fetch", self.gateway.fetch(&self.once(), played.reference()).await)
+    }
+
+    /// A refund request over `minor`.
+    pub(crate) fn refund_request(&self, played: &Played, minor: i64) -> RefundRequest {
+        RefundRequest {
+            refund_id: RefundId::new(Uuid::now_v7()),
+            payment: played.reference().clone(),
+            amount: Money::new(minor, played.request.amount.currency),
+            reason: "conformance".to_owned(),
+        }
+    }
+
+    /// Asks for a refund.
+    pub(crate) async fn refund(&self, request: &RefundRequest) -> Result<port::RefundSnapshot, GatewayError> {
+        self.gateway.refund(&self.context(request.refund_id.to_string()), request.clone()).await
+    }
+
+    /// Leaves a check out where nothing can be read.
+    pub(crate) fn needs_lookup(&self) -> Check {
+        if self.capabilities.lookup.reads() { Ok(()) } else { skip("nothing can be looked up at this gateway; its sums are the shop's") }
+    }
+}
+
+/// A currency of the suite.
+pub(crate) fn currency(code: &str) -> Currency {
+    Currency::parse(code).expect("a code of ISO 4217")
+}
