@@ -245,6 +245,14 @@ impl Live {
         stream::iter(0..count)
     }
 
+    async fn unopened(&self) -> async_graphql::Result<stream::Empty<i32>> {
+        Err("UNIQUE constraint failed: account.email".into())
+    }
+
+    async fn torn(&self) -> impl Stream<Item = async_graphql::Result<i32>> {
+        stream::iter([Ok(1), Err("UNIQUE constraint failed: account.email".into())])
+    }
+
     async fn forever(&self) -> impl Stream<Item = i32> {
         stream::pending()
     }
@@ -942,6 +950,16 @@ async fn subscriptions_are_served_over_graphql_transport_ws() {
     socket.say(json!({ "type": "subscribe", "id": "l", "payload": { "query": "{ leak }" } })).await;
     assert_eq!(socket.hear().await["payload"]["errors"][0]["extensions"]["code"], json!("INTERNAL"));
     assert_eq!(socket.hear().await["type"], "complete");
+    for (query, before) in [("subscription { unopened }", 0), ("subscription { torn }", 1)] {
+        socket.say(json!({ "type": "subscribe", "id": "f", "payload": { "query": query } })).await;
+        for _ in 0..before {
+            socket.hear().await;
+        }
+        let event = socket.hear().await;
+        assert_eq!(event["payload"]["errors"][0]["extensions"]["code"], json!("INTERNAL"), "{event}");
+        assert!(!event.to_string().contains("UNIQUE"), "{event}");
+        assert_eq!(socket.hear().await["type"], "complete");
+    }
     // The specification allows one field to a subscription; the library would mix the events of both.
     socket
         .say(json!({ "type": "subscribe", "id": "2", "payload": { "query": "subscription { a: ticks(count: 1) b: ticks(count: 1) }" } }))
