@@ -196,7 +196,7 @@ async fn the_conformance_suite_passes() {
 }
 
 #[tokio::test]
-async fn what_was_booked_survives_a_killed_shop() {
+async fn c21_what_was_booked_survives_a_killed_shop() {
     let dir = directory();
     let charged = request(Token::TimeoutCharged, 5_000);
     let waiting = request(Token::Redirect, 700);
@@ -339,7 +339,7 @@ async fn tokens_do_what_they_say() {
 }
 
 #[tokio::test]
-async fn ten_refunds_at_once_never_exceed_what_was_taken() {
+async fn c23_ten_refunds_at_once_never_exceed_what_was_taken() {
     let dir = directory();
     let sandbox = open(&dir).await;
     let payment = started(&sandbox, &request(Token::Approve, 10_000)).await.reference;
