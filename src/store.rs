@@ -15,10 +15,12 @@ use sea_orm::{
 };
 
 pub mod audit;
+pub mod cart;
 pub mod idempotency;
 pub mod job;
 pub mod order;
 pub mod payment;
+pub mod person;
 
 tokio::task_local! {
     /// Counts the SQL statements of whatever runs inside its scope.

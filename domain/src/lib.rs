@@ -11,6 +11,7 @@
 //! - [`company`]: types of companies, and what an offer becomes for one.
 //! - [`pricing`]: the price of an offer as the steps it is computed from.
 //! - [`cart`]: lines, merging, what stands wrong, whether it can be placed.
+//! - [`person`]: postal addresses.
 //! - [`refusal`]: the codes and sentences that callers are refused with.
 //! - [`payment`]: a payment attempt and the one function that moves it.
 //! - [`order`]: orders, and what arriving money means for them.
@@ -31,6 +32,7 @@ pub mod id;
 pub mod money;
 pub mod order;
 pub mod payment;
+pub mod person;
 pub mod pricing;
 pub mod refund;
 pub mod refusal;

@@ -1,0 +1,72 @@
+//! Persons: immutable versions of somebody's name, e-mail and address. Always true here: a row is written once; books point to it.
+
+use chrono::{DateTime, Utc};
+use domain::PersonId;
+use domain::person::Address;
+use domain::text::Email;
+use entity::person::{ActiveModel, Entity};
+use sea_orm::prelude::Json;
+use sea_orm::{ActiveValue::Set, ConnectionTrait, DbErr, EntityTrait};
+use uuid::Uuid;
+
+use super::{CHUNK, corrupt};
+
+/// A version of somebody's name, e-mail and address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Person {
+    /// Row id.
+    pub id: PersonId,
+    /// E-mail as typed; `None` once erased.
+    pub email: Option<Email>,
+    /// Full name.
+    pub name: Option<String>,
+    /// Postal address.
+    pub address: Option<Address>,
+}
+
+/// A version to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewPerson {
+    /// Row id.
+    pub id: PersonId,
+    /// E-mail as typed.
+    pub email: Email,
+    /// Keyed hash of the normalised e-mail.
+    pub email_hash: String,
+    /// Full name.
+    pub name: Option<String>,
+    /// Postal address.
+    pub address: Option<Address>,
+}
+
+/// Writes new versions.
+///
+/// # Errors
+/// The database's.
+pub async fn insert(txn: &impl ConnectionTrait, persons: &[NewPerson], now: DateTime<Utc>) -> Result<(), DbErr> {
+    for chunk in persons.chunks(CHUNK) {
+        let rows = chunk.iter().map(|person| {
+            Ok(ActiveModel {
+                id: Set(person.id.uuid()),
+                email: Set(Some(person.email.as_str().to_owned())),
+                email_hash: Set(person.email_hash.clone()),
+                name: Set(person.name.clone()),
+                address: Set(person.address.as_ref().map(serde_json::to_value).transpose().map_err(corrupt)?),
+                created_at: Set(now),
+                erased_at: Set(None),
+            })
+        });
+        Entity::insert_many(rows.collect::<Result<Vec<_>, DbErr>>()?).exec_without_returning(txn).await?;
+    }
+    Ok(())
+}
+
+/// The person that a row keeps, from the row's cells.
+pub(super) fn from_parts(id: Uuid, email: Option<&str>, name: Option<String>, address: Option<Json>) -> Result<Person, DbErr> {
+    Ok(Person {
+        id: id.into(),
+        email: email.map(Email::parse).transpose().map_err(corrupt)?,
+        name,
+        address: address.map(serde_json::from_value).transpose().map_err(corrupt)?,
+    })
+}
