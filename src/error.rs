@@ -60,6 +60,41 @@ impl From<Vec<Refusal>> for Error {
     }
 }
 
+/// Collects what is wrong with several fields of one input, so that a caller reads of all of them at once.
+#[derive(Debug, Default)]
+pub struct Faults(Vec<Refusal>);
+
+impl Faults {
+    /// The value of a field, or none and a fault noted under `field`.
+    pub fn at<T, R: Into<Refusal>>(&mut self, field: &str, result: Result<T, R>) -> Option<T> {
+        result.map_err(|reason| self.0.push(reason.into().under([field]))).ok()
+    }
+
+    /// The same for a reason that knows its field itself.
+    pub fn of<T, R: Into<Refusal>>(&mut self, result: Result<T, R>) -> Option<T> {
+        result.map_err(|reason| self.0.push(reason.into())).ok()
+    }
+
+    /// Notes a fault.
+    pub fn add(&mut self, refusal: Refusal) {
+        self.0.push(refusal);
+    }
+
+    /// Passes if nothing was noted.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with everything that was noted.
+    pub fn check(self) -> Result<()> {
+        if self.0.is_empty() { Ok(()) } else { Err(self.into()) }
+    }
+}
+
+impl From<Faults> for Error {
+    fn from(faults: Faults) -> Self {
+        Self::Refused(faults.0)
+    }
+}
+
 impl From<sea_orm::DbErr> for Error {
     fn from(error: sea_orm::DbErr) -> Self {
         Self::Internal(anyhow::Error::new(error).context("database"))

@@ -26,7 +26,7 @@ impl MigrationTrait for Migration {
                     .table("provider")
                     .col(uuid("id").primary_key())
                     .col(text("name"))
-                    .col(text("name_folded").unique_key())
+                    .col(sorted(manager, "name_folded").unique_key())
                     .col(text_null("website"))
                     .col(timestamp_with_time_zone("created_at"))
                     .col(timestamp_with_time_zone("touched_at"))
@@ -83,7 +83,7 @@ impl MigrationTrait for Migration {
                     .table("discount_schedule")
                     .col(uuid("id").primary_key())
                     .col(text("name"))
-                    .col(text("name_folded").unique_key())
+                    .col(sorted(manager, "name_folded").unique_key())
                     .col(timestamp_with_time_zone("created_at"))
                     .take(),
             )

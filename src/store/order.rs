@@ -6,17 +6,15 @@ use chrono::{DateTime, Utc};
 use domain::cart::For;
 use domain::entitlement::Target;
 use domain::order::OrderStatus;
-use domain::pricing::{LineAmounts, Step, ExchangeRate};
+use domain::pricing::{ExchangeRate, LineAmounts, Step};
 use domain::terms::Terms;
 use domain::text::Email;
-use domain::{
-    AccountId, CartId, CompanyId, Currency, Money, OrderId, OrderLineId, PaymentId, PersonId, ProductId, SessionId,
-};
+use domain::{AccountId, CartId, CompanyId, Currency, Money, OrderId, OrderLineId, PaymentId, PersonId, ProductId, SessionId};
 use entity::{order, order_line, person};
 use sea_orm::sea_query::Expr;
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, ExprTrait, JoinType, PaginatorTrait, QueryTrait,
-    QueryFilter, QueryOrder, QuerySelect,
+    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, ExprTrait, JoinType,
+    PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
 };
 use uuid::Uuid;
 
@@ -386,11 +384,7 @@ pub async fn advance(txn: &DatabaseTransaction, id: OrderId, change: &StateChang
     if change.to == OrderStatus::Fulfilled {
         update = update.col_expr(order::Column::FulfilledAt, Expr::value(change.now));
     }
-    let done = update
-        .filter(order::Column::Id.eq(id.uuid()))
-        .filter(order::Column::Status.eq(change.from.name()))
-        .exec(txn)
-        .await?;
+    let done = update.filter(order::Column::Id.eq(id.uuid())).filter(order::Column::Status.eq(change.from.name())).exec(txn).await?;
     Ok(done.rows_affected == 1)
 }
 
@@ -535,15 +529,9 @@ pub async fn page(
         condition = condition.add(Column::Number.eq(number));
     }
     if let Some(hash) = &filter.buyer_hash {
-        condition = condition.add(
-            Column::BuyerPersonId.in_subquery(
-                person::Entity::find()
-                    .select_only()
-                    .column(person::Column::Id)
-                    .filter(person::Column::EmailHash.eq(hash))
-                    .into_query(),
-            ),
-        );
+        condition = condition.add(Column::BuyerPersonId.in_subquery(
+            person::Entity::find().select_only().column(person::Column::Id).filter(person::Column::EmailHash.eq(hash)).into_query(),
+        ));
     }
     let all = order::Entity::find().filter(condition);
     let total = if total { Some(i64::try_from(all.clone().count(db).await?).map_err(corrupt)?) } else { None };
@@ -555,12 +543,7 @@ pub async fn page(
                 .add(Condition::all().add(Column::PlacedAt.eq(placed_at)).add(Column::Id.lt(id))),
         );
     }
-    let rows = rows
-        .order_by_desc(Column::PlacedAt)
-        .order_by_desc(Column::Id)
-        .limit(u64::from(args.first) + 1)
-        .all(db)
-        .await?;
+    let rows = rows.order_by_desc(Column::PlacedAt).order_by_desc(Column::Id).limit(u64::from(args.first) + 1).all(db).await?;
     Ok(Page::cut(with_lines(db, rows).await?, args, total))
 }
 

@@ -9,8 +9,8 @@ use domain::{Currency, Money, OrderId, OrderLineId, PaymentId, RefundId, TokenId
 use entity::{dispute, gateway_event, payment, payment_event, refund, refund_line};
 use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, QueryFilter,
-    QueryOrder, QuerySelect,
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel,
+    QueryFilter, QueryOrder, QuerySelect,
 };
 use serde_json::Value;
 use uuid::Uuid;
@@ -476,8 +476,7 @@ async fn with_lines(db: &impl ConnectionTrait, rows: Vec<refund::Model>) -> Resu
     if rows.is_empty() {
         return Ok(Vec::new());
     }
-    let lines =
-        refund_line::Entity::find().filter(refund_line::Column::RefundId.is_in(rows.iter().map(|row| row.id))).all(db).await?;
+    let lines = refund_line::Entity::find().filter(refund_line::Column::RefundId.is_in(rows.iter().map(|row| row.id))).all(db).await?;
     rows.into_iter()
         .map(|row| {
             let currency = Currency::parse(&row.currency).map_err(corrupt)?;
@@ -560,7 +559,12 @@ pub async fn put_dispute(txn: &DatabaseTransaction, dispute: &Dispute) -> Result
     dispute::Entity::insert(row.into_active_model().reset_all())
         .on_conflict(
             OnConflict::columns([dispute::Column::PaymentId, dispute::Column::Reference])
-                .update_columns([dispute::Column::Status, dispute::Column::AmountMinor, dispute::Column::Reason, dispute::Column::TouchedAt])
+                .update_columns([
+                    dispute::Column::Status,
+                    dispute::Column::AmountMinor,
+                    dispute::Column::Reason,
+                    dispute::Column::TouchedAt,
+                ])
                 .to_owned(),
         )
         .exec_without_returning(txn)
