@@ -25,6 +25,7 @@ use secrets::Secrets;
 pub mod caller;
 pub mod entropy;
 pub mod gateways;
+pub mod offer;
 pub mod secrets;
 
 /// Everything that use cases need.

@@ -4,12 +4,13 @@ use async_graphql::{EmptyMutation, EmptySubscription, MergedObject, SDLExportOpt
 
 pub mod connection;
 pub mod error;
+pub mod offer;
 pub mod scalar;
 pub mod shop;
 
 /// Every query.
 #[derive(MergedObject, Default)]
-pub struct Query(shop::ShopQuery);
+pub struct Query(shop::ShopQuery, offer::OfferQuery);
 
 /// The schema.
 pub type BursarSchema = Schema<Query, EmptyMutation, EmptySubscription>;

@@ -67,6 +67,12 @@ pub enum TextRefusal {
         /// What was given, shortened.
         text: String,
     },
+    /// Not a locale.
+    #[error("{text:?} is not a locale; write a language tag like en, de-AT or zh-Hant.")]
+    Locale {
+        /// What was given, shortened.
+        text: String,
+    },
     /// A search of too many words.
     #[error("The search has too many words; at most {limit} are looked for.")]
     TooManyWords {
@@ -80,7 +86,7 @@ impl Reason for TextRefusal {
         match self {
             Self::Empty { .. } => Code::Required,
             Self::TooLong { .. } | Self::TooManyWords { .. } => Code::TooLong,
-            Self::Control { .. } | Self::Alphabet { .. } | Self::Email { .. } => Code::Invalid,
+            Self::Control { .. } | Self::Alphabet { .. } | Self::Email { .. } | Self::Locale { .. } => Code::Invalid,
         }
     }
 }
@@ -168,6 +174,21 @@ pub fn line(what: &'static str, text: &str, limit: usize) -> Result<String, Text
     bounded(what, text, limit)?;
     refuse_control(what, text, |_| false)?;
     Ok(text.to_owned())
+}
+
+/// Checks the form of a locale: a language tag of 2 to 35 letters, digits and hyphens (`en`, `de-AT`, `zh-Hant`). Whether the shop has texts for
+/// it is another matter.
+///
+/// # Errors
+/// [`TextRefusal::Locale`].
+pub fn locale(text: &str) -> Result<String, TextRefusal> {
+    let tag = text.trim();
+    let language = tag.split('-').next().unwrap_or_default();
+    let formed = tag.len() <= 35
+        && (2..=8).contains(&language.len())
+        && language.bytes().all(|byte| byte.is_ascii_alphabetic())
+        && tag.split('-').all(|part| (1..=8).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+    if formed { Ok(tag.to_owned()) } else { Err(TextRefusal::Locale { text: tag.chars().take(40).collect() }) }
 }
 
 /// Checks a description: trimmed, may be empty, may have lines and tabs, at most [`MAX_DESCRIPTION`] characters; line ends become `\n`.
@@ -573,6 +594,16 @@ mod tests {
             long.as_str(),
         ] {
             assert!(Email::parse(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_locale_has_the_form_of_a_language_tag() {
+        for tag in ["en", "de-AT", "zh-Hant-TW", " pt-BR "] {
+            assert_eq!(locale(tag), Ok(tag.trim().to_owned()));
+        }
+        for tag in ["", "e", "en_US", "en-", "-en", "123", "en-<script>", "engelsk dansk", "en-abcdefghi"] {
+            assert!(matches!(locale(tag), Err(TextRefusal::Locale { .. })), "{tag:?}");
         }
     }
 

@@ -41,3 +41,8 @@ pub fn connection<R, K: Serialize, T: OutputType>(
     }
     Ok(connection)
 }
+
+/// The connection of a list that holds nothing for this caller; `counted` if `totalCount` was asked for.
+pub fn empty<T: OutputType>(counted: bool) -> List<T> {
+    Connection::with_additional_fields(false, false, Counted { total_count: counted.then_some(Long(0)) })
+}
