@@ -29,6 +29,7 @@ const ROOMS: &[Room] = &[
         never: &["crate::graphql", "crate::http", "crate::worker", "entity", "sea_orm", "async_graphql", "axum", "sandbox", "manual"],
         except: &[
             ("*", "sea_orm::DatabaseTransaction", "a use case holds its transaction; it builds no query"),
+            ("*", "sea_orm::ConnectionTrait", "a use case passes on the connection or transaction that it is part of; it builds no query"),
             ("*", "sea_orm::TransactionTrait", "a use case begins and commits its transaction"),
         ],
     },
