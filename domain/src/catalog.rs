@@ -304,6 +304,11 @@ pub fn may_be_sold(facts: &Saleability) -> Result<(), CatalogRefusal> {
     }
 }
 
+/// Whether buyers are shown a product: whatever may be sold, and events with their dates although seats are not sold.
+pub fn may_be_shown(facts: &Saleability) -> bool {
+    matches!(may_be_sold(facts), Ok(()) | Err(CatalogRefusal::SessionsNotSold))
+}
+
 /// Which properties of a product an input names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ProductFields {
@@ -640,6 +645,7 @@ mod tests {
             (Saleability { kind: ProductKind::Group, archived: true, ..library }, Err(Code::Archived)),
         ] {
             assert_eq!(check(facts), expected, "{facts:?}");
+            assert_eq!(may_be_shown(&facts), matches!(expected, Ok(()) | Err(Code::SessionsNotSold)), "{facts:?}");
         }
     }
 

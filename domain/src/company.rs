@@ -239,13 +239,13 @@ pub struct OverrideRow {
     pub window: Window,
 }
 
-/// Checks a batch of overrides for one company: 1 to [`MAX_ROWS`] rows, each product once. `known` tells what a product sells; `None` for a
-/// product that does not exist or is archived.
+/// Checks a batch of overrides for one company: 1 to [`MAX_ROWS`] rows, each product once. A row that could not even be read brings its faults
+/// along. `known` tells what a product sells; `None` for a product that does not exist or is archived.
 ///
 /// # Errors
 /// Every fault of every bad row, with its place in the field path (`rows`, `3`, `title`); nothing is to be saved then.
 pub fn check_overrides(
-    rows: Vec<OverrideRow>,
+    rows: Vec<Result<OverrideRow, Vec<Refusal>>>,
     known: impl Fn(ProductId) -> Option<ProductKind>,
 ) -> Result<Vec<(ProductId, Override)>, Vec<Refusal>> {
     if rows.is_empty() {
@@ -258,6 +258,14 @@ pub fn check_overrides(
     let mut good = Vec::with_capacity(rows.len());
     let mut refusals: Vec<Refusal> = Vec::new();
     for (index, row) in rows.into_iter().enumerate() {
+        let under = |fault: Refusal| fault.under(["rows".to_owned(), index.to_string()]);
+        let row = match row {
+            Ok(row) => row,
+            Err(faults) => {
+                refusals.extend(faults.into_iter().map(under));
+                continue;
+            }
+        };
         let product = row.product;
         let mut faults = Vec::new();
         match known(product) {
@@ -271,7 +279,7 @@ pub fn check_overrides(
             let message = format!("The product stands in row {first} already; name each product once.");
             faults.push(Refusal::at(Code::Repeated, ["productId"], message));
         }
-        refusals.extend(faults.into_iter().map(|fault| fault.under(["rows".to_owned(), index.to_string()])));
+        refusals.extend(faults.into_iter().map(under));
     }
     if refusals.is_empty() { Ok(good) } else { Err(refusals) }
 }
@@ -421,6 +429,8 @@ mod tests {
             row(1),
             OverrideRow { access_days: Some(30), ..row(6) },
         ];
+        let mut rows: Vec<Result<OverrideRow, Vec<Refusal>>> = rows.into_iter().map(Ok).collect();
+        rows.push(Err(vec![Refusal::at(Code::WindowInvalid, ["endsAt"], "the end is too early")]));
         let refusals = check_overrides(rows, known).expect_err("bad rows");
         let named: Vec<(Code, String)> = refusals.iter().map(|refusal| (refusal.code, refusal.field.join("."))).collect();
         assert_eq!(
@@ -434,16 +444,18 @@ mod tests {
                 (Code::TermsInvalid, "rows.4.accessDays".to_owned()),
                 (Code::Repeated, "rows.5.productId".to_owned()),
                 (Code::TermsInvalid, "rows.6.accessDays".to_owned()),
+                (Code::WindowInvalid, "rows.7.endsAt".to_owned()),
             ]
         );
     }
 
     #[test]
     fn a_good_batch_comes_back_checked_and_in_order() {
-        let rows: Vec<OverrideRow> = (0..1_000).map(|n| OverrideRow { title: Some(format!(" {n} ")), ..row(n) }).collect();
+        let rows: Vec<Result<OverrideRow, Vec<Refusal>>> =
+            (0..1_000).map(|n| Ok(OverrideRow { title: Some(format!(" {n} ")), ..row(n) })).collect();
         let good = check_overrides(rows.clone(), |_| Some(ProductKind::Library)).expect("good rows");
         assert_eq!((good.len(), good[999].0, good[999].1.title.as_deref()), (1_000, product(999), Some("999")));
-        let more = [rows, vec![row(1_000)]].concat();
+        let more = [rows, vec![Ok(row(1_000))]].concat();
         let refused = check_overrides(more, |_| Some(ProductKind::Library)).expect_err("too many");
         assert_eq!((refused.len(), refused[0].code), (1, Code::TooLong));
         assert_eq!(check_overrides(Vec::new(), |_| None).expect_err("none")[0].code, Code::Required);

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, SubsecRound, Utc};
 use domain::cart::{CartRefusal, MAX_QUANTITY, OfferState};
-use domain::catalog::{CatalogRefusal, CourseKind, PriceRow, ProductKind, Saleability, Schedule, TierPrice, may_be_sold};
+use domain::catalog::{CatalogRefusal, CourseKind, PriceRow, ProductKind, Saleability, Schedule, TierPrice, may_be_shown, may_be_sold};
 use domain::company::{OfferBase, Storefront, effective};
 use domain::pricing::{Buyer, Channel, Market, Prices, Quote, RateTable, Unavailable, quote};
 use domain::terms::Terms;
@@ -247,7 +247,7 @@ impl App {
                 None => None,
             },
             groups: match account {
-                Some(account) => store::offer::groups_of(db, account, at).await?,
+                Some(account) => store::group::groups_of(db, account, at).await?,
                 None => Vec::new(),
             },
             account,
@@ -318,7 +318,7 @@ impl App {
             (_, Some(folded)) => store::offer::facts(db, &context.viewpoint(), detail, Which::Sku(folded)).await?,
             (_, None) => Vec::new(),
         };
-        let Some(found) = facts.first().filter(|facts| is_shown(&facts.saleability) && facts.created_at <= context.at) else {
+        let Some(found) = facts.first().filter(|facts| may_be_shown(&facts.saleability) && facts.created_at <= context.at) else {
             return Ok(None);
         };
         let prices = self.price_facts_of(db, &context, &facts).await?;
@@ -517,12 +517,6 @@ impl App {
             },
         }
     }
-}
-
-/// Whether buyers see an offer at all. Events are shown with their dates although seats are not sold; what has been stopped, archived or taken
-/// off the shelf is not.
-fn is_shown(saleability: &Saleability) -> bool {
-    matches!(may_be_sold(saleability), Ok(()) | Err(CatalogRefusal::SessionsNotSold))
 }
 
 impl OfferContext {

@@ -12,8 +12,7 @@ use entity::{account, company, company_member, entitlement, group, group_content
 use sea_orm::sea_query::{Expr, Query};
 use sea_orm::{
     ActiveValue::{Set, Unchanged},
-    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, JoinType, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
-    RelationDef,
+    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
 };
 use serde::Serialize;
 use uuid::Uuid;
@@ -261,68 +260,41 @@ fn holds_at(now: DateTime<Utc>) -> Condition {
         .add(Condition::any().add(Column::EndedAt.is_null()).add(Column::EndedAt.gt(now)))
 }
 
-/// The groups that an account is in at `now`: by a grant that holds, or by the rule of an automatic group that was not archived. Rules need a
-/// verified e-mail. Four statements, however many groups there are.
+/// The groups that an account is in at `now`: by a grant that holds, or by the rule of an automatic group that was not archived. Rules about
+/// e-mails need a verified one. Two statements, however many groups there are.
 ///
 /// # Errors
 /// The database's.
 pub async fn groups_of(db: &impl ConnectionTrait, account: AccountId, now: DateTime<Utc>) -> Result<Vec<GroupId>, DbErr> {
-    let granted: Vec<Uuid> = entitlement::Entity::find()
-        .select_only()
+    let domain = super::company::verified_domain(db, account).await?;
+    let granted = Query::select()
         .column(entitlement::Column::TargetId)
-        .filter(entitlement::Column::AccountId.eq(account.uuid()))
-        .filter(holds_at(now))
-        .into_tuple()
-        .all(db)
-        .await?;
-    let mut groups: BTreeSet<GroupId> = granted.into_iter().map(Into::into).collect();
-    let companies: Vec<Uuid> = company_member::Entity::find()
+        .from(entitlement::Entity)
+        .and_where(entitlement::Column::AccountId.eq(account.uuid()))
+        .cond_where(holds_at(now))
+        .take();
+    let companies = Query::select()
+        .column(company::Column::Id)
+        .from(company::Entity)
+        .cond_where(super::company::membership(db.get_database_backend(), account, domain.as_deref()))
+        .take();
+    let by_rule = Condition::any()
+        .add(group::Column::RuleCompanyId.in_subquery(companies))
+        .add_option(domain.as_deref().map(|domain| group::Column::RuleEmailDomain.eq(domain)));
+    let automatic =
+        Condition::all().add(group::Column::Kind.eq(GroupKind::Automatic.name())).add(group::Column::ArchivedAt.is_null()).add(by_rule);
+    let groups = group::Entity::find()
         .select_only()
-        .column(company_member::Column::CompanyId)
-        .filter(company_member::Column::AccountId.eq(account.uuid()))
-        .into_tuple()
+        .column(group::Column::Id)
+        .filter(Condition::any().add(group::Column::Id.in_subquery(granted)).add(automatic))
+        .into_tuple::<Uuid>()
         .all(db)
         .await?;
-    let domain = account::Entity::find_by_id(account.uuid())
-        .one(db)
-        .await?
-        .filter(|account| account.email_verified_at.is_some() && !account.email_domain.is_empty())
-        .map(|account| account.email_domain);
-    // The company's row comes along for the domains that it lists.
-    let automatic: Vec<(group::Model, Option<company::Model>)> = group::Entity::find()
-        .join(JoinType::LeftJoin, company_of_rule())
-        .select_also(company::Entity)
-        .filter(group::Column::Kind.eq(GroupKind::Automatic.name()))
-        .filter(group::Column::ArchivedAt.is_null())
-        .filter(
-            Condition::any()
-                .add(group::Column::RuleCompanyId.is_not_null())
-                .add(group::Column::RuleEmailDomain.eq(domain.as_deref().unwrap_or_default())),
-        )
-        .all(db)
-        .await?;
-    for (group, company) in automatic {
-        let member = match company {
-            Some(company) => companies.contains(&company.id) || domain.as_deref().is_some_and(|domain| lists_domain(&company, domain)),
-            None => domain.is_some() && group.rule_email_domain == domain,
-        };
-        if member {
-            groups.insert(group.id.into());
-        }
-    }
-    Ok(groups.into_iter().collect())
-}
-
-fn company_of_rule() -> RelationDef {
-    group::Entity::belongs_to(company::Entity).from(group::Column::RuleCompanyId).to(company::Column::Id).into()
+    Ok(groups.into_iter().map(Into::into).collect())
 }
 
 fn domains(company: &company::Model) -> Vec<&str> {
     company.email_domains.as_array().into_iter().flatten().filter_map(|domain| domain.as_str()).collect()
-}
-
-fn lists_domain(company: &company::Model, domain: &str) -> bool {
-    domains(company).contains(&domain)
 }
 
 /// Somebody in a group.

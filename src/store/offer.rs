@@ -14,8 +14,8 @@ use domain::terms::Terms;
 use domain::window::Window;
 use domain::{AccountId, CompanyId, CourseId, Currency, DiscountScheduleId, GroupId, Money, ProductId, ProviderId, Rate, SessionId};
 use entity::{
-    company, company_offer, course, discount_schedule_version, entitlement, exchange_rate, group, group_content, library, library_course,
-    product, product_price, product_sku, session,
+    company_offer, course, discount_schedule_version, entitlement, exchange_rate, group, group_content, library, library_course, product,
+    product_price, product_sku, session,
 };
 use sea_orm::sea_query::{Expr, ExprTrait as _, Func, Order, Query, SelectStatement, UnionType};
 use sea_orm::{
@@ -25,7 +25,6 @@ use sea_orm::{
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::company::verified_domain;
 use super::{CHUNK, known, search};
 
 /// For whom and as of when offers are read.
@@ -806,42 +805,6 @@ fn live(at: DateTime<Utc>) -> Condition {
     Condition::all()
         .add(entitlement::Column::EndedAt.is_null())
         .add(Condition::any().add(entitlement::Column::EndsAt.is_null()).add(entitlement::Column::EndsAt.gt(at)))
-}
-
-/// The groups that somebody is in: by a grant that runs, or by an automatic group's rule (a company's members, a verified e-mail's domain).
-///
-/// # Errors
-/// The database's.
-pub async fn groups_of(db: &impl ConnectionTrait, person: AccountId, at: DateTime<Utc>) -> Result<Vec<GroupId>, DbErr> {
-    let domain = verified_domain(db, person).await?;
-    let granted = Query::select()
-        .column(entitlement::Column::TargetId)
-        .from(entitlement::Entity)
-        .and_where(entitlement::Column::AccountId.eq(person.uuid()))
-        .and_where(entitlement::Column::TargetKind.eq(ProductKind::Group.name()))
-        .and_where(entitlement::Column::StartsAt.lte(at))
-        .cond_where(live(at))
-        .take();
-    let companies = Query::select()
-        .column(company::Column::Id)
-        .from(company::Entity)
-        .cond_where(super::company::membership(db.get_database_backend(), person, domain.as_deref()))
-        .take();
-    let by_rule = Condition::any()
-        .add(group::Column::RuleCompanyId.in_subquery(companies))
-        .add_option(domain.as_deref().map(|domain| group::Column::RuleEmailDomain.eq(domain)));
-    let by_rule = Condition::all()
-        .add(group::Column::Kind.eq(domain::catalog::GroupKind::Automatic.name()))
-        .add(group::Column::ArchivedAt.is_null())
-        .add(by_rule);
-    let rows = group::Entity::find()
-        .select_only()
-        .column(group::Column::Id)
-        .filter(Condition::any().add(group::Column::Id.in_subquery(granted)).add(by_rule))
-        .into_tuple::<Uuid>()
-        .all(db)
-        .await?;
-    Ok(rows.into_iter().map(GroupId::new).collect())
 }
 
 /// The courses of what these offers sell, by target, in order; archived ones are left out.

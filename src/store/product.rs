@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
-use domain::catalog::{CourseKind, ProductKind, SaleState, Saleability, may_be_sold};
+use domain::catalog::{CourseKind, ProductKind, SaleState, Saleability, may_be_shown};
 use domain::entitlement::Target;
 use domain::terms::Terms;
 use domain::text::{self, Sku};
@@ -461,7 +461,7 @@ impl Facts {
         };
         facts.archived = archived_at.is_some();
         Ok(Derived {
-            listed: may_be_sold(&facts).is_ok(),
+            listed: may_be_shown(&facts),
             title: title.to_owned(),
             title_sort: text::sort_key(title),
             search_title: text::search_text([title]),
