@@ -23,9 +23,14 @@ use entropy::{Clock, Entropy};
 use secrets::Secrets;
 
 pub mod caller;
+pub mod catalog;
 pub mod entropy;
 pub mod gateways;
+pub mod group;
+pub mod installation;
 pub mod offer;
+pub mod price;
+pub mod product;
 pub mod secrets;
 
 /// Everything that use cases need.
