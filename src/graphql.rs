@@ -1,24 +1,43 @@
 //! The public contract: types, queries and mutations, a file per topic. Resolvers convert and call [`crate::app`]; no rule and no query lives here.
 
-use async_graphql::{EmptyMutation, EmptySubscription, MergedObject, SDLExportOptions, Schema};
+use async_graphql::{EmptySubscription, MergedObject, SDLExportOptions, Schema};
 
+pub mod catalog;
 pub mod connection;
 pub mod error;
+pub mod group;
+pub mod loader;
+pub mod node;
 pub mod offer;
+pub mod price;
+pub mod product;
 pub mod scalar;
 pub mod shop;
 
 /// Every query.
 #[derive(MergedObject, Default)]
-pub struct Query(shop::ShopQuery, offer::OfferQuery);
+pub struct Query(
+    shop::ShopQuery,
+    node::NodeQuery,
+    catalog::CatalogQuery,
+    group::GroupQuery,
+    product::ProductQuery,
+    price::PriceQuery,
+    offer::OfferQuery,
+);
+
+/// Every mutation.
+#[derive(MergedObject, Default)]
+pub struct Mutation(catalog::CatalogMutation, group::GroupMutation, product::ProductMutation, price::PriceMutation);
 
 /// The schema.
-pub type BursarSchema = Schema<Query, EmptyMutation, EmptySubscription>;
+pub type BursarSchema = Schema<Query, Mutation, EmptySubscription>;
 
-/// Builds the schema. What a request needs (the app, the caller, its loaders) comes with the request's data.
+/// Builds the schema. What a request needs comes with its data: the caller from whoever received it, the app and its loaders from
+/// [`loader::Batching`], which runs it.
 pub fn schema() -> BursarSchema {
     // Limits on depth and cost are checked before execution, by our own guard.
-    Schema::build(Query::default(), EmptyMutation, EmptySubscription).finish()
+    Schema::build(Query::default(), Mutation::default(), EmptySubscription).finish()
 }
 
 /// The schema as text, the same at each build: the contents of `schema.graphql`.

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use async_graphql::{Request, Variables};
+use async_graphql::{Executor, Request, Variables};
 use bursar::app::App;
 use bursar::app::caller::{Caller, Scope, Scopes, Who};
 use bursar::app::entropy::{self, SystemEntropy, TestClock};
 use bursar::app::gateways::Gateways;
 use bursar::app::secrets::Secrets;
 use bursar::config::ShopSettings;
-use bursar::graphql::{self, BursarSchema};
+use bursar::graphql;
+use bursar::graphql::loader::Batching;
 use bursar::store::{Db, DbOptions, STATEMENTS};
 use chrono::{DateTime, TimeDelta, Utc};
 use migration::{Migrator, MigratorTrait};
@@ -31,8 +32,8 @@ pub fn at(text: &str) -> DateTime<Utc> {
 pub struct TestApp {
     /// The application.
     pub app: Arc<App>,
-    /// Its schema.
-    pub schema: BursarSchema,
+    /// Its schema, as requests run it.
+    pub schema: Batching,
     /// Its clock.
     pub clock: Arc<TestClock>,
     /// Where its files are.
@@ -62,7 +63,9 @@ impl TestApp {
             wake: tokio::sync::Notify::new(),
             changes: tokio::sync::broadcast::channel(64).0,
         };
-        Self { app: Arc::new(app), schema: graphql::schema(), clock, dir }
+        app.open_installation().await.expect("a fresh installation opens");
+        let app = Arc::new(app);
+        Self { schema: Batching::new(graphql::schema(), app.clone()), app, clock, dir }
     }
 
     /// Lets time pass.
@@ -112,7 +115,7 @@ impl TestApp {
     /// The same, with the number of SQL statements it took.
     pub async fn counted(&self, caller: &Caller, query: &str, variables: Value) -> (Value, u64) {
         let count = Arc::new(AtomicU64::new(0));
-        let request = Request::new(query).variables(Variables::from_json(variables)).data(self.app.clone()).data(Arc::new(caller.clone()));
+        let request = Request::new(query).variables(Variables::from_json(variables)).data(Arc::new(caller.clone()));
         let response = STATEMENTS.scope(count.clone(), self.schema.execute(request)).await;
         let json = serde_json::to_value(&response).expect("an answer is JSON");
         (json, count.load(Ordering::Relaxed))

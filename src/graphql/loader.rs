@@ -1,0 +1,213 @@
+//! Nested lists without a statement for each row: what the objects of one level ask for is collected and loaded at once.
+//!
+//! Always true here: a batch is loaded only once every resolver that can go on has gone on, so the number of statements follows from the shape
+//! of the query, not from luck or from the length of a list. That is why the loaders run within the request's own task ([`Batching`]) and not
+//! in tasks of their own, where one could start before the others have asked. Nothing is cached: a mutation's answer shows what it wrote.
+
+use std::collections::HashMap;
+use std::future::{Future, poll_fn};
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
+use std::time::Duration;
+
+use async_graphql::dataloader::{DataLoader, Loader};
+use async_graphql::{Context, Data, Executor, Request, Response};
+use domain::{CourseId, DiscountScheduleId, GroupId, LibraryId, ProductId, ProviderId, SessionId};
+use futures_util::future::BoxFuture;
+use futures_util::stream::{self, BoxStream, FuturesUnordered, StreamExt};
+use uuid::Uuid;
+
+use super::BursarSchema;
+use super::error::top_level;
+use crate::app::App;
+use crate::app::{catalog, group, price, product};
+
+/// Most keys of one batch: as many as one statement names.
+const BATCH: usize = 1_000;
+
+/// What loads the batches.
+pub struct Batch(Arc<App>);
+
+/// The loaders of one request.
+pub struct Loaders(DataLoader<Batch>);
+
+/// The loaders of this request.
+///
+/// # Errors
+/// They were not put into the request, which is a fault of ours.
+pub fn loaders<'a>(ctx: &Context<'a>) -> async_graphql::Result<&'a Loaders> {
+    ctx.data::<Loaders>()
+}
+
+impl Loaders {
+    fn new(app: Arc<App>, queue: Queue) -> Self {
+        Self(DataLoader::new(Batch(app), move |batch| queue.push(batch)).delay(Duration::ZERO).max_batch_size(BATCH))
+    }
+
+    /// The value of `key`, if there is one.
+    ///
+    /// # Errors
+    /// What loading met, as a top-level error.
+    pub async fn one<K>(&self, key: K) -> async_graphql::Result<Option<<Batch as Loader<K>>::Value>>
+    where
+        K: Send + Sync + Hash + Eq + Clone + 'static,
+        Batch: Loader<K, Error = async_graphql::Error>,
+    {
+        self.0.load_one(key).await
+    }
+
+    /// The list that belongs to `key`, empty if nothing does.
+    ///
+    /// # Errors
+    /// What loading met, as a top-level error.
+    pub async fn list<K, V>(&self, key: K) -> async_graphql::Result<Vec<V>>
+    where
+        K: Send + Sync + Hash + Eq + Clone + 'static,
+        Batch: Loader<K, Error = async_graphql::Error, Value = Vec<V>>,
+    {
+        Ok(self.0.load_one(key).await?.unwrap_or_default())
+    }
+}
+
+/// The product that sells a thing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ProductOf(pub Uuid);
+
+/// The courses of a library.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct CoursesOf(pub LibraryId);
+
+/// The libraries that hold a course.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct LibrariesOf(pub CourseId);
+
+/// The sessions of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SessionsOf(pub CourseId);
+
+/// The content of a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ContentOf(pub GroupId);
+
+/// The prices of a product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PricesOf(pub ProductId);
+
+/// The SKUs of a product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SkusOf(pub ProductId);
+
+/// Loads the values of `Key` by a method of the app that takes ids and gives a map by id.
+macro_rules! loads {
+    ($($key:ty => $value:ty, $method:ident;)*) => {
+        $(impl Loader<$key> for Batch {
+            type Value = $value;
+            type Error = async_graphql::Error;
+
+            async fn load(&self, keys: &[$key]) -> Result<HashMap<$key, $value>, Self::Error> {
+                self.0.$method(keys).await.map_err(top_level)
+            }
+        })*
+    };
+}
+
+/// The same for keys that say which list of a thing they mean.
+macro_rules! loads_of {
+    ($($key:ident => $value:ty, $method:ident;)*) => {
+        $(impl Loader<$key> for Batch {
+            type Value = $value;
+            type Error = async_graphql::Error;
+
+            async fn load(&self, keys: &[$key]) -> Result<HashMap<$key, $value>, Self::Error> {
+                let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
+                let found = self.0.$method(&ids).await.map_err(top_level)?;
+                Ok(found.into_iter().map(|(id, value)| ($key(id), value)).collect())
+            }
+        })*
+    };
+}
+
+loads! {
+    ProviderId => catalog::Provider, providers_by_id;
+    CourseId => catalog::Course, courses_by_id;
+    SessionId => catalog::Session, sessions_by_id;
+    LibraryId => catalog::Library, libraries_by_id;
+    GroupId => group::Group, groups_by_id;
+    ProductId => product::Product, products_by_id;
+    DiscountScheduleId => price::NamedSchedule, schedules_by_id;
+}
+
+loads_of! {
+    ProductOf => product::Product, products_of;
+    CoursesOf => Vec<catalog::Course>, courses_of;
+    LibrariesOf => Vec<catalog::Library>, libraries_of;
+    SessionsOf => Vec<catalog::Session>, sessions_of;
+    ContentOf => Vec<group::Content>, content_of;
+    PricesOf => Vec<price::Price>, prices_of;
+    SkusOf => Vec<product::ReservedSku>, skus_of;
+}
+
+/// The schema as it is to be run: each operation gets the app and loaders of its own, which run within its task.
+#[derive(Clone)]
+pub struct Batching {
+    schema: BursarSchema,
+    app: Arc<App>,
+}
+
+impl Batching {
+    /// `schema` over `app`.
+    pub const fn new(schema: BursarSchema, app: Arc<App>) -> Self {
+        Self { schema, app }
+    }
+
+    fn equip(&self, request: Request) -> (Request, Queue) {
+        let queue = Queue::default();
+        (request.data(self.app.clone()).data(Loaders::new(self.app.clone(), queue.clone())), queue)
+    }
+}
+
+impl Executor for Batching {
+    async fn execute(&self, request: Request) -> Response {
+        let (request, queue) = self.equip(request);
+        let mut main = Box::pin(self.schema.execute(request));
+        let mut running = FuturesUnordered::new();
+        poll_fn(move |cx| queue.drive(&mut running, cx, |cx| main.as_mut().poll(cx))).await
+    }
+
+    fn execute_stream(&self, request: Request, session_data: Option<Arc<Data>>) -> BoxStream<'static, Response> {
+        let (request, queue) = self.equip(request);
+        let mut main = Executor::execute_stream(&self.schema, request, session_data);
+        let mut running = FuturesUnordered::new();
+        stream::poll_fn(move |cx| queue.drive(&mut running, cx, |cx| main.poll_next_unpin(cx))).boxed()
+    }
+}
+
+/// Batches that were asked for and wait to be run.
+#[derive(Clone, Default)]
+struct Queue(Arc<Mutex<Vec<BoxFuture<'static, ()>>>>);
+
+impl Queue {
+    fn push(&self, batch: BoxFuture<'static, ()>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(batch);
+    }
+
+    /// Lets `main` go on as far as it can, then the batches that it waits for, and so on until it is ready or everything waits.
+    fn drive<T>(
+        &self,
+        running: &mut FuturesUnordered<BoxFuture<'static, ()>>,
+        cx: &mut std::task::Context<'_>,
+        mut main: impl FnMut(&mut std::task::Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        loop {
+            if let Poll::Ready(ready) = main(cx) {
+                return Poll::Ready(ready);
+            }
+            running.extend(std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner)));
+            match running.poll_next_unpin(cx) {
+                Poll::Ready(Some(())) => {}
+                Poll::Ready(None) | Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+}

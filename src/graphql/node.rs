@@ -1,0 +1,100 @@
+//! Anything by its id. Each topic adds its kinds to [`Node`] and to the one `match` that finds them.
+
+use std::collections::HashMap;
+
+use async_graphql::{Context, ID, Interface, Object};
+use domain::id::{Id, Kind, parse_any};
+use uuid::Uuid;
+
+use super::catalog::{Course, Library, Provider, Session};
+use super::error::{answer, scope};
+use super::group::Group;
+use super::price::DiscountSchedule;
+use super::product::Product;
+use crate::app::App;
+use crate::app::caller::{Caller, Topic};
+use crate::error::{Error, Result};
+
+/// Most ids of one call of `nodes`.
+const MAX_IDS: usize = 100;
+
+/// Something that has an id.
+#[derive(Interface, Clone)]
+#[graphql(field(name = "id", ty = "ID", desc = "Its id."))]
+pub enum Node {
+    /// Who courses come from.
+    Provider(Provider),
+    /// A learning object.
+    Course(Course),
+    /// A dated session of an event.
+    Session(Session),
+    /// Courses sold as one unit.
+    Library(Library),
+    /// People who may see or get certain content.
+    Group(Group),
+    /// The commerce side of a library, course or group.
+    Product(Product),
+    /// Quantity discounts.
+    DiscountSchedule(DiscountSchedule),
+}
+
+/// Queries by id.
+#[derive(Debug, Default)]
+pub struct NodeQuery;
+
+#[Object]
+impl NodeQuery {
+    /// The object with this id; null if there is none, it is not yours to see, or the id is malformed.
+    async fn node(&self, ctx: &Context<'_>, id: ID) -> async_graphql::Result<Option<Node>> {
+        let (app, caller) = scope(ctx)?;
+        Ok(answer(find(app, caller, std::slice::from_ref(&id)).await)?.pop().flatten())
+    }
+
+    /// The objects with these ids, in the same order, with null where `node` gives null. At most 100 ids.
+    async fn nodes(&self, ctx: &Context<'_>, ids: Vec<ID>) -> async_graphql::Result<Vec<Option<Node>>> {
+        let (app, caller) = scope(ctx)?;
+        if ids.len() > MAX_IDS {
+            return answer(Err(Error::BadInput(format!("`ids` names {} objects; ask for {MAX_IDS} at most.", ids.len()))));
+        }
+        answer(find(app, caller, &ids).await)
+    }
+}
+
+/// Finds each id's object, in one go for each kind of id.
+async fn find(app: &App, caller: &Caller, ids: &[ID]) -> Result<Vec<Option<Node>>> {
+    let mut kinds: HashMap<&str, Vec<Uuid>> = HashMap::new();
+    for (prefix, uuid) in ids.iter().filter_map(|id| parse_any(id)) {
+        kinds.entry(prefix).or_default().push(uuid);
+    }
+    let mut found: HashMap<(&str, Uuid), Node> = HashMap::new();
+    for (prefix, uuids) in kinds {
+        let nodes = of_kind(app, caller, prefix, &uuids).await?;
+        found.extend(nodes.into_iter().map(|(uuid, node)| ((prefix, uuid), node)));
+    }
+    Ok(ids.iter().map(|id| parse_any(id).and_then(|key| found.get(&key).cloned())).collect())
+}
+
+/// The objects of one kind that this caller may see.
+async fn of_kind(app: &App, caller: &Caller, prefix: &str, uuids: &[Uuid]) -> Result<HashMap<Uuid, Node>> {
+    let catalog = caller.may(Topic::Catalog.read());
+    Ok(match prefix {
+        domain::ProviderKind::PREFIX if catalog => named(app.providers_by_id(&ids(uuids)).await?, |found| Node::Provider(found.into())),
+        domain::CourseKind::PREFIX if catalog => named(app.courses_by_id(&ids(uuids)).await?, |found| Node::Course(found.into())),
+        domain::SessionKind::PREFIX if catalog => named(app.sessions_by_id(&ids(uuids)).await?, |found| Node::Session(found.into())),
+        domain::LibraryKind::PREFIX if catalog => named(app.libraries_by_id(&ids(uuids)).await?, |found| Node::Library(found.into())),
+        domain::GroupKind::PREFIX if catalog => named(app.groups_by_id(&ids(uuids)).await?, |found| Node::Group(found.into())),
+        domain::ProductKind::PREFIX if catalog => named(app.products_by_id(&ids(uuids)).await?, |found| Node::Product(found.into())),
+        domain::DiscountScheduleKind::PREFIX if catalog => {
+            named(app.schedules_by_id(&ids(uuids)).await?, |found| Node::DiscountSchedule(found.into()))
+        }
+        _ => HashMap::new(),
+    })
+}
+
+fn ids<K: Kind>(uuids: &[Uuid]) -> Vec<Id<K>> {
+    uuids.iter().copied().map(Id::new).collect()
+}
+
+fn named<K: Kind, T>(found: HashMap<Id<K>, T>, node: impl Fn(T) -> Node) -> HashMap<Uuid, Node> {
+    found.into_iter().map(|(id, found)| (id.uuid(), node(found))).collect()
+}

@@ -1,0 +1,278 @@
+//! Products: SKU, prices, sale state and terms of what is sold.
+
+use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, SimpleObject, Union};
+use chrono::{DateTime, Utc};
+use domain::ProductId;
+use domain::entitlement::Target;
+
+use super::catalog::{Archived, Course, Library, Session, Sort, may_read, words};
+use super::connection::{List, connection, wants_total};
+use super::error::{answer, payload, scope};
+use super::group::Group;
+use super::loader::{PricesOf, SkusOf, loaders};
+use super::offer::{AccessTerms, ProductKind};
+use super::price::Price;
+use super::scalar::{input_id, named_enum};
+use crate::app::caller::Topic;
+use crate::app::catalog::{self, Key};
+use crate::app::product as app;
+use crate::error::Error;
+use crate::page::ListName;
+
+named_enum! {
+    /// Whether a product makes new sales. Stopping ends no access.
+    SaleState(domain::catalog::SaleState)
+}
+
+/// The commerce side of one library, course or group: SKU, prices, sale state and terms change here only.
+#[derive(Debug, Clone)]
+pub struct Product(app::Product);
+
+impl From<app::Product> for Product {
+    fn from(product: app::Product) -> Self {
+        Self(product)
+    }
+}
+
+/// What a product sells.
+#[derive(Clone, Union)]
+pub enum ProductTarget {
+    /// A library.
+    Library(Library),
+    /// A course.
+    Course(Course),
+    /// A group.
+    Group(Group),
+    /// A session.
+    Session(Session),
+}
+
+/// A SKU that a product has or had; it stays reserved to it.
+#[derive(Debug, Clone, SimpleObject)]
+pub struct ReservedSku {
+    /// The SKU as given.
+    sku: String,
+    /// Whether it is the product's SKU now.
+    current: bool,
+    /// Since when it is the product's.
+    created_at: DateTime<Utc>,
+}
+
+#[Object]
+impl Product {
+    /// Its id.
+    pub async fn id(&self) -> ID {
+        self.0.id.to_string().into()
+    }
+
+    /// What it sells, as a kind.
+    async fn kind(&self) -> ProductKind {
+        self.0.kind.into()
+    }
+
+    /// What it sells.
+    async fn target(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<ProductTarget>> {
+        let loaders = loaders(ctx)?;
+        Ok(match self.0.target() {
+            Target::Library(id) => loaders.one(id).await?.map(|found| ProductTarget::Library(found.into())),
+            Target::Course(id) => loaders.one(id).await?.map(|found| ProductTarget::Course(found.into())),
+            Target::Group(id) => loaders.one(id).await?.map(|found| ProductTarget::Group(found.into())),
+            Target::Session(id) => loaders.one(id).await?.map(|found| ProductTarget::Session(found.into())),
+        })
+    }
+
+    /// Title of what it sells.
+    async fn title(&self) -> &str {
+        &self.0.title
+    }
+
+    /// Its SKU: unique for ever, whatever the case.
+    async fn sku(&self) -> &str {
+        &self.0.sku
+    }
+
+    /// Every SKU that it has or had, oldest first.
+    async fn skus(&self, ctx: &Context<'_>) -> async_graphql::Result<Vec<ReservedSku>> {
+        let reserved = loaders(ctx)?.list(SkusOf(self.0.id)).await?;
+        let shown = |reserved: app::ReservedSku| {
+            let current = reserved.sku.eq_ignore_ascii_case(&self.0.sku);
+            ReservedSku { sku: reserved.sku, current, created_at: reserved.created_at }
+        };
+        Ok(reserved.into_iter().map(shown).collect())
+    }
+
+    /// Whether it makes new sales.
+    async fn state(&self) -> SaleState {
+        self.0.state.into()
+    }
+
+    /// Whether buyers can find it: on sale, not archived, and with something to sell.
+    async fn listed(&self) -> bool {
+        self.0.listed
+    }
+
+    /// How long access lasts, for later grants.
+    async fn terms(&self) -> AccessTerms {
+        self.0.terms.into()
+    }
+
+    /// Its prices now, whatever their windows, in the order of being set.
+    async fn prices(&self, ctx: &Context<'_>) -> async_graphql::Result<Vec<Price>> {
+        Ok(loaders(ctx)?.list(PricesOf(self.0.id)).await?.into_iter().map(Price::from).collect())
+    }
+
+    /// Every price that it has or had, the latest first.
+    async fn price_history(&self, ctx: &Context<'_>, first: Option<i32>, after: Option<String>) -> async_graphql::Result<List<Price>> {
+        let (app, caller) = scope(ctx)?;
+        answer(
+            async {
+                let list = ListName::new("priceHistory", &self.0.id)?;
+                let page = app.price_history(caller, self.0.id, &list.args(first, after.as_deref())?, wants_total(ctx)).await?;
+                connection(&list, page, |row| (Key::At(row.recorded_at), row.id), Price::from)
+            }
+            .await,
+        )
+    }
+
+    /// When it was created.
+    async fn created_at(&self) -> DateTime<Utc> {
+        self.0.created_at
+    }
+
+    /// When it or what it sells last changed.
+    async fn touched_at(&self) -> DateTime<Utc> {
+        self.0.touched_at
+    }
+
+    /// When what it sells was archived.
+    async fn archived_at(&self) -> Option<DateTime<Utc>> {
+        self.0.archived_at
+    }
+}
+
+/// How long access lasts: a number in the unit of the kind of product, or a fixed end, or neither for access without end.
+#[derive(Debug, Default, InputObject)]
+pub struct AccessTermsInput {
+    /// Days, for courses (from the grant) and libraries (from the first start).
+    days: Option<i64>,
+    /// Calendar months from the grant, for groups.
+    months: Option<i64>,
+    /// A fixed end.
+    ends_at: Option<DateTime<Utc>>,
+}
+
+/// What is to change of a product. What is left out stays.
+#[derive(Debug, InputObject)]
+pub struct ProductUpdateInput {
+    /// The product.
+    id: ID,
+    /// A new SKU; the old one stays reserved to this product.
+    sku: Option<String>,
+    /// Whether it makes new sales.
+    state: Option<SaleState>,
+    /// How long access lasts, for later grants; null or an empty object = without end.
+    terms: MaybeUndefined<AccessTermsInput>,
+}
+
+payload! {
+    /// What became of it.
+    ProductUpdatePayload {
+        /// The product.
+        product: Product
+    }
+}
+
+/// Which products to list.
+#[derive(Debug, Default, InputObject)]
+pub struct ProductFilter {
+    /// Words that each occur in title, description, SKU, provider or product code.
+    search: Option<String>,
+    /// Selling this kind only.
+    kind: Option<ProductKind>,
+    /// In this state only.
+    state: Option<SaleState>,
+    /// With this product code, whatever its case.
+    product_code: Option<String>,
+    /// Archived ones too?
+    #[graphql(default)]
+    archived: Archived,
+}
+
+/// Queries about products.
+#[derive(Debug, Default)]
+pub struct ProductQuery;
+
+#[Object]
+impl ProductQuery {
+    /// One product, by id or by a SKU that it has or had, whatever its case.
+    async fn product(&self, ctx: &Context<'_>, id: Option<ID>, sku: Option<String>) -> async_graphql::Result<Option<Product>> {
+        may_read(ctx)?;
+        let (app, caller) = scope(ctx)?;
+        match (id, sku) {
+            (Some(id), None) => match ProductId::parse(&id) {
+                Some(id) => Ok(loaders(ctx)?.one(id).await?.map(Product)),
+                None => Ok(None),
+            },
+            (None, Some(sku)) => Ok(answer(app.product_with_sku(caller, &sku).await)?.map(Product)),
+            _ => answer(Err(Error::BadInput("Give either `id` or `sku`.".to_owned()))),
+        }
+    }
+
+    /// Products in pages.
+    async fn products(
+        &self,
+        ctx: &Context<'_>,
+        filter: Option<ProductFilter>,
+        #[graphql(default)] sort: Sort,
+        first: Option<i32>,
+        after: Option<String>,
+    ) -> async_graphql::Result<List<Product>> {
+        let (app, caller) = scope(ctx)?;
+        answer(
+            async {
+                caller.require(Topic::Catalog.read())?;
+                let filter = filter.unwrap_or_default();
+                let filter = app::ProductFilter {
+                    words: words(filter.search.as_deref())?,
+                    kind: filter.kind.map(|kind| kind.0),
+                    state: filter.state.map(|state| state.0),
+                    product_code: app::folded(filter.product_code.as_deref()),
+                    archived: filter.archived.into(),
+                };
+                let sort = catalog::Sort::from(sort);
+                let list = ListName::new("products", &(&filter, sort))?;
+                let page = app.products(caller, &filter, sort, &list.args(first, after.as_deref())?, wants_total(ctx)).await?;
+                connection(&list, page, |row| (sort.key(&row.title, row.created_at, row.touched_at), row.id.uuid()), Product)
+            }
+            .await,
+        )
+    }
+}
+
+/// Mutations of products.
+#[derive(Debug, Default)]
+pub struct ProductMutation;
+
+#[Object]
+impl ProductMutation {
+    /// Changes SKU, sale state or terms of a product.
+    async fn product_update(&self, ctx: &Context<'_>, input: ProductUpdateInput) -> async_graphql::Result<ProductUpdatePayload> {
+        let (app, caller) = scope(ctx)?;
+        let result = async {
+            caller.require(Topic::Catalog.write())?;
+            let terms: Option<Option<AccessTermsInput>> = input.terms.into();
+            let terms = terms.map(|terms| {
+                let AccessTermsInput { days, months, ends_at } = terms.unwrap_or_default();
+                app::TermsWish { days, months, ends_at }
+            });
+            let cmd = app::ProductUpdate {
+                id: input_id(&input.id, "id", "product")?,
+                sku: input.sku,
+                state: input.state.map(|state| state.0),
+                terms,
+            };
+            app.product_update(caller, cmd).await
+        };
+        ProductUpdatePayload::of(result.await)
+    }
+}
