@@ -23,6 +23,7 @@ use entropy::{Clock, Entropy};
 use secrets::Secrets;
 
 pub mod caller;
+pub mod cart;
 pub mod catalog;
 pub mod entropy;
 pub mod gateways;

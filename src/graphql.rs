@@ -1,11 +1,13 @@
 //! The public contract: types, queries and mutations, a file per topic. Resolvers convert and call [`crate::app`]; no rule and no query lives here.
 
-use async_graphql::{EmptySubscription, MergedObject, SDLExportOptions, Schema};
+use async_graphql::{MergedObject, MergedSubscription, SDLExportOptions, Schema};
 
+pub mod cart;
 pub mod catalog;
 pub mod connection;
 pub mod error;
 pub mod group;
+pub mod live;
 pub mod loader;
 pub mod node;
 pub mod offer;
@@ -24,20 +26,31 @@ pub struct Query(
     product::ProductQuery,
     price::PriceQuery,
     offer::OfferQuery,
+    cart::CartQuery,
 );
 
 /// Every mutation.
 #[derive(MergedObject, Default)]
-pub struct Mutation(catalog::CatalogMutation, group::GroupMutation, product::ProductMutation, price::PriceMutation);
+pub struct Mutation(
+    catalog::CatalogMutation,
+    group::GroupMutation,
+    product::ProductMutation,
+    price::PriceMutation,
+    cart::CartMutation,
+);
+
+/// Every subscription.
+#[derive(MergedSubscription, Default)]
+pub struct Subscription(live::LiveSubscription);
 
 /// The schema.
-pub type BursarSchema = Schema<Query, Mutation, EmptySubscription>;
+pub type BursarSchema = Schema<Query, Mutation, Subscription>;
 
 /// Builds the schema. What a request needs comes with its data: the caller from whoever received it, the app and its loaders from
 /// [`loader::Batching`], which runs it.
 pub fn schema() -> BursarSchema {
     // Limits on depth and cost are checked before execution, by our own guard.
-    Schema::build(Query::default(), Mutation::default(), EmptySubscription).finish()
+    Schema::build(Query::default(), Mutation::default(), Subscription::default()).finish()
 }
 
 /// The schema as text, the same at each build: the contents of `schema.graphql`.

@@ -67,28 +67,11 @@ pub struct CartLine {
     pub added_at: DateTime<Utc>,
 }
 
-/// A cart to be made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewCart {
-    /// Id.
-    pub id: CartId,
-    /// Whose; `None` for a guest's.
-    pub account: Option<AccountId>,
-    /// Keyed hash of a guest cart's secret.
-    pub secret_hash: Option<String>,
-    /// Context: company.
-    pub company: Option<CompanyId>,
-    /// Context: currency.
-    pub currency: Currency,
-    /// Context: locale.
-    pub locale: String,
-}
-
-/// Makes an empty, open cart of version 1.
+/// Makes a new cart, without its lines; a buyer that the account gives by itself is not written.
 ///
 /// # Errors
 /// The database's.
-pub async fn insert(txn: &impl ConnectionTrait, new: &NewCart, now: DateTime<Utc>) -> Result<(), DbErr> {
+pub async fn insert(txn: &DatabaseTransaction, new: &Cart, now: DateTime<Utc>) -> Result<(), DbErr> {
     cart::Entity::insert(cart::ActiveModel {
         id: Set(new.id.uuid()),
         account_id: Set(new.account.map(AccountId::uuid)),
@@ -96,8 +79,8 @@ pub async fn insert(txn: &impl ConnectionTrait, new: &NewCart, now: DateTime<Utc
         company_id: Set(new.company.map(CompanyId::uuid)),
         currency: Set(new.currency.code().to_owned()),
         locale: Set(new.locale.clone()),
-        version: Set(1),
-        status: Set(CartStatus::Open.name().to_owned()),
+        version: Set(new.version),
+        status: Set(new.status.name().to_owned()),
         order_id: Set(None),
         merged_into: Set(None),
         buyer_person_id: Set(None),

@@ -1,12 +1,13 @@
 //! Persons: immutable versions of somebody's name, e-mail and address. Always true here: a row is written once; books point to it.
 
 use chrono::{DateTime, Utc};
-use domain::PersonId;
 use domain::person::Address;
 use domain::text::Email;
-use entity::person::{ActiveModel, Entity};
+use domain::{AccountId, PersonId};
+use entity::account;
+use entity::person::{ActiveModel, Column, Entity};
 use sea_orm::prelude::Json;
-use sea_orm::{ActiveValue::Set, ConnectionTrait, DbErr, EntityTrait};
+use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect, QueryTrait};
 use uuid::Uuid;
 
 use super::{CHUNK, corrupt};
@@ -59,6 +60,16 @@ pub async fn insert(txn: &impl ConnectionTrait, persons: &[NewPerson], now: Date
         Entity::insert_many(rows.collect::<Result<Vec<_>, DbErr>>()?).exec_without_returning(txn).await?;
     }
     Ok(())
+}
+
+/// The current version of an account's person.
+///
+/// # Errors
+/// The database's, or a row that makes no sense.
+pub async fn of_account(db: &impl ConnectionTrait, account: AccountId) -> Result<Option<Person>, DbErr> {
+    let current = account::Entity::find_by_id(account.uuid()).select_only().column(account::Column::PersonId).into_query();
+    let row = Entity::find().filter(Column::Id.in_subquery(current)).one(db).await?;
+    row.map(|row| from_parts(row.id, row.email.as_deref(), row.name, row.address)).transpose()
 }
 
 /// The person that a row keeps, from the row's cells.
