@@ -17,7 +17,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use migration::{Migrator, MigratorTrait};
 use sea_orm::{ConnectionTrait, Database};
 use secrecy::SecretString;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// When the tests' world begins: 2026-01-01T00:00:00Z.
@@ -149,11 +149,53 @@ impl TestApp {
             .collect()
     }
 
+    /// Runs the mutation `name` with its one `input`, which must be done; gives `selection` of its payload.
+    pub async fn act(&self, caller: &Caller, name: &str, input: Value, selection: &str) -> Value {
+        let data = self.ok(caller, &mutation(name, selection), json!({ "input": input })).await;
+        data[name].clone()
+    }
+
+    /// Runs the mutation `name` with its one `input`, which must be refused; gives (code, field path joined by dots) of each refusal.
+    pub async fn denied(&self, caller: &Caller, name: &str, input: Value) -> Vec<(String, String)> {
+        self.refused(caller, &mutation(name, ""), json!({ "input": input })).await
+    }
+
+    /// A course that is sold only inside libraries; its id.
+    pub async fn course(&self, title: &str) -> String {
+        let made = self.act(&self.operator(), "courseCreate", json!({ "title": title }), "course { id }").await;
+        id(&made["course"])
+    }
+
+    /// A library with one list price such as "20.00 USD"; its id and its product's.
+    pub async fn library(&self, sku: &str, title: &str, price: &str, courses: &[&str]) -> (String, String) {
+        let input = json!({ "sku": sku, "title": title, "prices": [amount(price)], "courseIds": courses });
+        let made = self.act(&self.operator(), "libraryCreate", input, "library { id product { id } }").await;
+        (id(&made["library"]), id(&made["library"]["product"]))
+    }
+
     /// The code of the top-level error that a document must get.
     pub async fn top_level_code(&self, caller: &Caller, query: &str, variables: Value) -> String {
         let answer = self.run(caller, query, variables).await;
         answer["errors"][0]["extensions"]["code"].as_str().unwrap_or_else(|| panic!("no top-level code in {answer:#}")).to_owned()
     }
+}
+
+/// The document of a mutation with its one input.
+fn mutation(name: &str, selection: &str) -> String {
+    let (first, rest) = name.split_at(1);
+    let input = format!("{}{rest}Input", first.to_uppercase());
+    format!("mutation($input: {input}!) {{ {name}(input: $input) {{ {selection} userErrors {{ code field message }} }} }}")
+}
+
+/// The `id` of a selected object.
+pub fn id(object: &Value) -> String {
+    object["id"].as_str().unwrap_or_else(|| panic!("no id in {object}")).to_owned()
+}
+
+/// "20.00 USD" as an input.
+pub fn amount(text: &str) -> Value {
+    let (amount, currency) = text.split_once(' ').expect("an amount and a currency");
+    json!({ "amount": amount, "currency": currency })
 }
 
 /// A migrated database of the test's own.
