@@ -22,6 +22,8 @@ use caller::Caller;
 use entropy::{Clock, Entropy};
 use secrets::Secrets;
 
+pub mod account;
+pub mod audit;
 pub mod caller;
 pub mod cart;
 pub mod catalog;
@@ -29,10 +31,14 @@ pub mod entropy;
 pub mod gateways;
 pub mod group;
 pub mod installation;
+pub mod jwt;
+pub mod key;
 pub mod offer;
 pub mod price;
 pub mod product;
 pub mod secrets;
+pub mod sign_in;
+pub mod throttle;
 
 /// Everything that use cases need.
 #[derive(Debug)]
@@ -47,6 +53,8 @@ pub struct App {
     pub secrets: Secrets,
     /// What the shop is set to.
     pub shop: ShopSettings,
+    /// What sign-ins need in memory.
+    pub sign_in: sign_in::SignIn,
     /// The payment gateways.
     pub gateways: gateways::Gateways,
     /// Wakes the worker when a job was committed.

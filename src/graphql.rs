@@ -2,11 +2,14 @@
 
 use async_graphql::{MergedObject, MergedSubscription, SDLExportOptions, Schema};
 
+pub mod account;
+pub mod audit;
 pub mod cart;
 pub mod catalog;
 pub mod connection;
 pub mod error;
 pub mod group;
+pub mod key;
 pub mod live;
 pub mod loader;
 pub mod node;
@@ -27,6 +30,9 @@ pub struct Query(
     price::PriceQuery,
     offer::OfferQuery,
     cart::CartQuery,
+    account::AccountQuery,
+    key::KeyQuery,
+    audit::AuditQuery,
 );
 
 /// Every mutation.
@@ -37,6 +43,8 @@ pub struct Mutation(
     product::ProductMutation,
     price::PriceMutation,
     cart::CartMutation,
+    account::AccountMutation,
+    key::KeyMutation,
 );
 
 /// Every subscription.

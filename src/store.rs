@@ -15,6 +15,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
+pub mod account;
 pub mod audit;
 pub mod cart;
 pub mod catalog;
@@ -23,6 +24,7 @@ pub mod group;
 pub mod idempotency;
 pub mod installation;
 pub mod job;
+pub mod key;
 pub mod offer;
 pub mod order;
 pub mod page;

@@ -7,6 +7,7 @@
 //! - [`text`]: folding for search, SKUs, keys, e-mail addresses, titles.
 //! - [`window`]: half-open windows of time, and days of a zone as instants.
 //! - [`terms`]: how long access lasts, and from when.
+//! - [`account`]: roads of one-time links, roles of keys, which passwords are good enough.
 //! - [`catalog`]: what may be sold, price rows, discount schedules.
 //! - [`company`]: types of companies, and what an offer becomes for one.
 //! - [`pricing`]: the price of an offer as the steps it is computed from.
@@ -24,6 +25,7 @@ mod named;
 
 mod crockford;
 
+pub mod account;
 pub mod cart;
 pub mod catalog;
 pub mod company;

@@ -267,6 +267,11 @@ impl Caller {
         }
     }
 
+    /// Whether the caller is a signed-in operator.
+    pub const fn is_operator(&self) -> bool {
+        matches!(&self.who, Who::Account { operator: Some(_), .. })
+    }
+
     /// The signed-in account.
     ///
     /// # Errors

@@ -81,3 +81,22 @@ pub(super) fn from_parts(id: Uuid, email: Option<&str>, name: Option<String>, ad
         address: address.map(serde_json::from_value).transpose().map_err(corrupt)?,
     })
 }
+
+/// Blanks the texts of every version with this hash of the e-mail; gives how many were not blank yet, or `None` if the hash is unknown.
+///
+/// # Errors
+/// The database's.
+pub async fn erase(txn: &impl ConnectionTrait, email_hash: &str, now: DateTime<Utc>) -> Result<Option<u64>, DbErr> {
+    let blanked = Entity::update_many()
+        .set(ActiveModel { email: Set(None), name: Set(None), address: Set(None), erased_at: Set(Some(now)), ..Default::default() })
+        .filter(Column::EmailHash.eq(email_hash))
+        .filter(Column::ErasedAt.is_null())
+        .exec(txn)
+        .await?
+        .rows_affected;
+    if blanked > 0 {
+        return Ok(Some(blanked));
+    }
+    let known = Entity::find().filter(Column::EmailHash.eq(email_hash)).limit(1).one(txn).await?;
+    Ok(known.map(|_| 0))
+}

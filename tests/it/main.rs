@@ -1,6 +1,7 @@
 //! The integration tests: one program, a file per topic, on the database that `BURSAR_TEST_DATABASE` names (a SQLite file per test when
 //! absent; `postgres://…` for a database per test).
 
+mod account;
 mod catalog;
 mod offer;
 mod price;

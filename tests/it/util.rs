@@ -9,6 +9,7 @@ use bursar::app::caller::{Caller, Scope, Scopes, Who};
 use bursar::app::entropy::{self, SystemEntropy, TestClock};
 use bursar::app::gateways::Gateways;
 use bursar::app::secrets::Secrets;
+use bursar::app::sign_in::{Presented, SignIn};
 use bursar::config::ShopSettings;
 use bursar::graphql;
 use bursar::graphql::loader::Batching;
@@ -22,6 +23,14 @@ use tempfile::TempDir;
 
 /// When the tests' world begins: 2026-01-01T00:00:00Z.
 pub const START: &str = "2026-01-01T00:00:00Z";
+
+/// The password of everybody who signs up in a test.
+pub const PASSWORD: &str = "three plain words";
+
+fn signed_in(payload: &Value) -> (String, String) {
+    let text = |value: &Value| value.as_str().expect("a text").to_owned();
+    (text(&payload["account"]["id"]), text(&payload["token"]))
+}
 
 /// An instant of a test, from RFC 3339 text.
 pub fn at(text: &str) -> DateTime<Utc> {
@@ -59,6 +68,7 @@ impl TestApp {
             entropy: Arc::new(SystemEntropy::default()),
             secrets: Secrets::new(SecretString::from("test secret of the installation, long enough")).expect("a secret"),
             shop,
+            sign_in: SignIn::default(),
             gateways: Gateways::default(),
             wake: tokio::sync::Notify::new(),
             changes: tokio::sync::broadcast::channel(64).0,
@@ -105,6 +115,37 @@ impl TestApp {
     pub fn manager_key(&self, company: &str) -> Caller {
         let company = domain::CompanyId::parse(company).expect("a company's id");
         Caller { who: Who::ManagerKey { id: entropy::next_id(), company, scopes: Scopes::all() }, ..Caller::guest() }
+    }
+
+    /// The caller that a bearer's token or key makes, with today's rights.
+    pub async fn bearer(&self, bearer: &str) -> Caller {
+        let presented = Presented { bearer: Some(SecretString::from(bearer)), ..Presented::default() };
+        self.app.caller(&presented).await.expect("a living credential")
+    }
+
+    /// Somebody who signed up with [`PASSWORD`] and has not proven the address: their account's id and the token of their sign-in.
+    pub async fn sign_up(&self, email: &str) -> (String, String) {
+        let query =
+            "mutation($input: AccountSignUpInput!) { accountSignUp(input: $input) { account { id } token userErrors { message } } }";
+        let input = serde_json::json!({ "input": { "email": email, "password": PASSWORD } });
+        signed_in(&self.ok(&self.guest(), query, input).await["accountSignUp"])
+    }
+
+    /// Somebody who signed up with [`PASSWORD`] and proved the address by the mailed link: their account's id and the token of their sign-in.
+    pub async fn verified(&self, email: &str) -> (String, String) {
+        let (_, token) = self.sign_up(email).await;
+        let query = "mutation($input: AccountLinkRedeemInput!) {
+            accountLinkRedeem(input: $input) { account { id } token userErrors { message } } }";
+        let input = serde_json::json!({ "input": { "token": self.mailed_link(email).await } });
+        signed_in(&self.ok(&self.bearer(&token).await, query, input).await["accountLinkRedeem"])
+    }
+
+    /// The secret of the link that waits for this address in the operator's outbox.
+    pub async fn mailed_link(&self, email: &str) -> String {
+        let data = self.ok(&self.operator(), "{ outbox(first: 100) { nodes { to link } } }", serde_json::json!({})).await;
+        let waiting = data["outbox"]["nodes"].as_array().into_iter().flatten().find(|entry| entry["to"] == email);
+        let link = waiting.unwrap_or_else(|| panic!("no link waits for {email}: {data:#}"))["link"].as_str().expect("its text");
+        link.strip_prefix("http://shop.test/account/link/").expect("the page's address").to_owned()
     }
 
     /// Runs a GraphQL document as `caller`; the answer as JSON with `data` and perhaps `errors`.
