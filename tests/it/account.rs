@@ -2,13 +2,9 @@
 
 use std::sync::Arc;
 
-use bursar::app::App;
 use bursar::app::account::SignUp;
 use bursar::app::caller::{Caller, Who};
-use bursar::app::entropy::SystemEntropy;
-use bursar::app::gateways::Gateways;
-use bursar::app::secrets::Secrets;
-use bursar::app::sign_in::{Presented, SignIn};
+use bursar::app::sign_in::Presented;
 use bursar::error::{Code, Error};
 use chrono::TimeDelta;
 use domain::account::Road;
@@ -108,21 +104,6 @@ impl TestApp {
             .col_expr(company::Column::Enabled, Expr::value(false))
             .filter(company::Column::Id.eq(company.uuid()));
         update.exec(self.app.db.write()).await.expect("an update");
-    }
-
-    /// A second server on the same database.
-    fn beside(&self) -> App {
-        App {
-            db: self.app.db.clone(),
-            clock: self.clock.clone(),
-            entropy: Arc::new(SystemEntropy::default()),
-            secrets: Secrets::new(SecretString::from("test secret of the installation, long enough")).expect("a secret"),
-            shop: self.app.shop.clone(),
-            sign_in: SignIn::default(),
-            gateways: Gateways::default(),
-            wake: tokio::sync::Notify::new(),
-            changes: tokio::sync::broadcast::channel(1).0,
-        }
     }
 }
 
@@ -289,7 +270,7 @@ async fn a_sign_in_dies_at_its_end() {
 async fn signing_keys_rotate_and_servers_share_them() {
     let shop = TestApp::with(|settings| settings.sign_in_hours = 24 * 40).await;
     let (id, old) = shop.sign_up("ada@example.org").await;
-    let other = shop.beside();
+    let other = shop.beside(|_| {});
     let presented = |token: &str| Presented { bearer: Some(SecretString::from(token)), ..Presented::default() };
     assert_eq!(other.caller(&presented(&old)).await.expect("verified by another server").account(), Some(account_id(&id)));
     let there = other.account_sign_in(&shop.guest(), "ada@example.org", &PASSWORD.into()).await.expect("signed in there");
@@ -340,7 +321,7 @@ async fn a_sign_in_without_its_account_or_key_is_dead() {
     signing_key::Entity::delete_many().exec(shop.app.db.write()).await.expect("deleted");
     shop.bearer(&token).await;
     let presented = Presented { bearer: Some(SecretString::from(token.as_str())), ..Presented::default() };
-    assert!(matches!(shop.beside().caller(&presented).await, Err(Error::Unauthenticated(_))));
+    assert!(matches!(shop.beside(|_| {}).caller(&presented).await, Err(Error::Unauthenticated(_))));
     one_time_link::Entity::delete_many().exec(shop.app.db.write()).await.expect("deleted");
     account::Entity::delete_many().exec(shop.app.db.write()).await.expect("deleted");
     shop.assert_dead(&token).await;

@@ -118,17 +118,7 @@ async fn bad_price_rows_are_named_by_place() {
 #[tokio::test]
 async fn the_base_currency_is_fixed_once_a_price_exists() {
     let shop = TestApp::new().await;
-    let euro = |shop: &TestApp| bursar::app::App {
-        db: shop.app.db.clone(),
-        clock: shop.app.clock.clone(),
-        entropy: shop.app.entropy.clone(),
-        secrets: bursar::app::secrets::Secrets::new(secrecy::SecretString::from("test secret of the installation, long enough"))
-            .expect("a secret"),
-        shop: bursar::config::ShopSettings { base_currency: domain::Currency::parse("EUR").expect("a currency"), ..shop.app.shop.clone() },
-        gateways: bursar::app::gateways::Gateways::default(),
-        wake: tokio::sync::Notify::new(),
-        changes: tokio::sync::broadcast::channel(1).0,
-    };
+    let euro = |shop: &TestApp| shop.beside(|settings| settings.base_currency = domain::Currency::parse("EUR").expect("a currency"));
     euro(&shop).open_installation().await.expect("no price, so any base currency");
     shop.library("LIB", "Smithing", "20 USD", &[]).await;
     let refused = euro(&shop).open_installation().await.expect_err("the base currency is USD for good");

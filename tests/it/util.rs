@@ -62,20 +62,17 @@ impl TestApp {
         let clock = Arc::new(TestClock::at(at(START)));
         let mut shop = ShopSettings { name: "Test shop".to_owned(), public_url: "http://shop.test".to_owned(), ..ShopSettings::default() };
         change(&mut shop);
-        let app = App {
-            db,
-            clock: clock.clone(),
-            entropy: Arc::new(SystemEntropy::default()),
-            secrets: Secrets::new(SecretString::from("test secret of the installation, long enough")).expect("a secret"),
-            shop,
-            sign_in: SignIn::default(),
-            gateways: Gateways::default(),
-            wake: tokio::sync::Notify::new(),
-            changes: tokio::sync::broadcast::channel(64).0,
-        };
+        let app = server(db, clock.clone(), shop);
         app.open_installation().await.expect("a fresh installation opens");
         let app = Arc::new(app);
         Self { schema: Batching::new(graphql::schema(), app.clone()), app, clock, dir }
+    }
+
+    /// A second server on the same database, with settings of its own.
+    pub fn beside(&self, change: impl FnOnce(&mut ShopSettings)) -> App {
+        let mut shop = self.app.shop.clone();
+        change(&mut shop);
+        server(self.app.db.clone(), self.clock.clone(), shop)
     }
 
     /// Lets time pass.
@@ -237,6 +234,20 @@ pub fn id(object: &Value) -> String {
 pub fn amount(text: &str) -> Value {
     let (amount, currency) = text.split_once(' ').expect("an amount and a currency");
     json!({ "amount": amount, "currency": currency })
+}
+
+fn server(db: Db, clock: Arc<TestClock>, shop: ShopSettings) -> App {
+    App {
+        db,
+        clock,
+        entropy: Arc::new(SystemEntropy::default()),
+        secrets: Secrets::new(SecretString::from("test secret of the installation, long enough")).expect("a secret"),
+        shop,
+        sign_in: SignIn::default(),
+        gateways: Gateways::default(),
+        wake: tokio::sync::Notify::new(),
+        changes: tokio::sync::broadcast::channel(64).0,
+    }
 }
 
 /// A migrated database of the test's own.
