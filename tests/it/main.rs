@@ -5,6 +5,7 @@ mod account;
 mod catalog;
 mod offer;
 mod price;
+mod rights;
 mod shop;
 mod tidy;
 mod util;
