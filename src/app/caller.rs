@@ -173,6 +173,8 @@ pub enum Who {
 pub struct Caller {
     /// Who it is.
     pub who: Who,
+    /// The sign-in or key that showed who it is, for looking again later.
+    pub bearer: Option<SecretString>,
     /// The secret of a guest's cart, from the header.
     pub cart_secret: Option<SecretString>,
     /// Where the request came from, for rate limits.
@@ -184,12 +186,12 @@ pub struct Caller {
 impl Caller {
     /// The shop itself.
     pub const fn system() -> Self {
-        Self { who: Who::System, cart_secret: None, address: None, request: None }
+        Self { who: Who::System, bearer: None, cart_secret: None, address: None, request: None }
     }
 
     /// A visitor who is not signed in.
     pub const fn guest() -> Self {
-        Self { who: Who::Guest, cart_secret: None, address: None, request: None }
+        Self { who: Who::Guest, bearer: None, cart_secret: None, address: None, request: None }
     }
 
     /// The signed-in account, if any.

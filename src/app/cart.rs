@@ -744,6 +744,8 @@ impl Watch {
         loop {
             let version = store::cart::version(self.app.db.read(), self.id).await?;
             if version != Some(seen) {
+                // A subscription outlives sign-ins and rights.
+                self.caller = Arc::new(self.app.caller_again(&self.caller).await?);
                 let view = self.app.cart(&self.caller, self.id, self.detail).await?;
                 seen = view.as_ref().map_or(seen, |view| view.cart.version);
                 self.seen = Some(seen);

@@ -104,8 +104,20 @@ impl App {
             Some(bearer) if bearer.expose_secret().starts_with(SERVICE_KEY_PREFIX) => self.who_has_key(bearer.expose_secret()).await?,
             Some(bearer) => self.who_signed_in(bearer.expose_secret()).await?,
         };
-        let Presented { cart_secret, address, request, .. } = presented.clone();
-        Ok(Caller { who, cart_secret, address, request })
+        let Presented { bearer, cart_secret, address, request } = presented.clone();
+        Ok(Caller { who, bearer, cart_secret, address, request })
+    }
+
+    /// The same caller with the rights of now: for whatever lasts longer than a request. Callers that brought no credential stay as they are.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] once the credential is dead.
+    pub async fn caller_again(&self, caller: &Caller) -> Result<Caller> {
+        let Caller { bearer, cart_secret, address, request, .. } = caller.clone();
+        if bearer.is_none() {
+            return Ok(caller.clone());
+        }
+        self.caller(&Presented { bearer, cart_secret, address, request }).await
     }
 
     async fn who_has_key(&self, secret: &str) -> Result<Who> {

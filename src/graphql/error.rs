@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use async_graphql::{Context, ErrorExtensions, SimpleObject};
+use async_graphql::{Context, ErrorExtensions, ServerError, SimpleObject};
 
 use super::scalar::named_enum;
 use crate::app::App;
@@ -87,6 +87,14 @@ pub fn top_level(error: Error) -> async_graphql::Error {
             extensions.set("retryAfterSeconds", seconds);
         }
     })
+}
+
+/// The same for a request as a whole, before any field of it ran.
+pub fn refusal(error: Error) -> ServerError {
+    let async_graphql::Error { message, extensions, .. } = top_level(error);
+    let mut refusal = ServerError::new(message, None);
+    refusal.extensions = extensions;
+    refusal
 }
 
 /// Declares the payload of a mutation: the object, `userErrors`, and with `replayed` whether an earlier answer was given again.

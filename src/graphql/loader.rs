@@ -4,6 +4,7 @@
 //! of the query, not from luck or from the length of a list. That is why the loaders run within the request's own task ([`Batching`]) and not
 //! in tasks of their own, where one could start before the others have asked. Nothing is cached: a mutation's answer shows what it wrote.
 
+use std::any::TypeId;
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
 use std::hash::Hash;
@@ -12,15 +13,16 @@ use std::task::Poll;
 use std::time::Duration;
 
 use async_graphql::dataloader::{DataLoader, Loader};
-use async_graphql::{Context, Data, Executor, Request, Response};
+use async_graphql::{Context, Data, Executor, Request, Response, ServerError};
 use domain::{CourseId, DiscountScheduleId, GroupId, LibraryId, ProductId, ProviderId, SessionId};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, FuturesUnordered, StreamExt};
 use uuid::Uuid;
 
 use super::BursarSchema;
-use super::error::top_level;
+use super::error::{refusal, top_level};
 use crate::app::App;
+use crate::app::caller::Caller;
 use crate::app::{catalog, group, price, product};
 
 /// Most keys of one batch: as many as one statement names.
@@ -176,6 +178,29 @@ impl Executor for Batching {
     }
 
     fn execute_stream(&self, request: Request, session_data: Option<Arc<Data>>) -> BoxStream<'static, Response> {
+        let this = self.clone();
+        let begin = async move {
+            match this.renewed(request, session_data.as_deref()).await {
+                Ok(request) => this.begun(request, session_data),
+                Err(refusal) => stream::once(async { Response::from_errors(vec![refusal]) }).boxed(),
+            }
+        };
+        stream::once(begin).flatten().boxed()
+    }
+}
+
+impl Batching {
+    /// The request with its caller's rights of now: a connection outlives sign-ins and rights.
+    async fn renewed(&self, request: Request, session: Option<&Data>) -> Result<Request, ServerError> {
+        let known = session.and_then(|data| data.get(&TypeId::of::<Arc<Caller>>()));
+        let Some(caller) = known.and_then(|any| any.downcast_ref::<Arc<Caller>>()) else { return Ok(request) };
+        match self.app.caller_again(caller).await {
+            Ok(caller) => Ok(request.data(Arc::new(caller))),
+            Err(error) => Err(refusal(error)),
+        }
+    }
+
+    fn begun(&self, request: Request, session_data: Option<Arc<Data>>) -> BoxStream<'static, Response> {
         let (request, queue) = self.equip(request);
         let mut main = Executor::execute_stream(&self.schema, request, session_data);
         let mut running = FuturesUnordered::new();
