@@ -27,6 +27,8 @@ pub mod audit;
 pub mod caller;
 pub mod cart;
 pub mod catalog;
+pub mod company;
+pub mod company_offer;
 pub mod entropy;
 pub mod gateways;
 pub mod group;

@@ -6,6 +6,8 @@ pub mod account;
 pub mod audit;
 pub mod cart;
 pub mod catalog;
+pub mod company;
+pub mod company_offer;
 pub mod connection;
 pub mod error;
 pub mod group;
@@ -28,6 +30,8 @@ pub struct Query(
     group::GroupQuery,
     product::ProductQuery,
     price::PriceQuery,
+    company::CompanyQuery,
+    company_offer::CompanyOfferQuery,
     offer::OfferQuery,
     cart::CartQuery,
     account::AccountQuery,
@@ -42,6 +46,8 @@ pub struct Mutation(
     group::GroupMutation,
     product::ProductMutation,
     price::PriceMutation,
+    company::CompanyMutation,
+    company_offer::CompanyOfferMutation,
     cart::CartMutation,
     account::AccountMutation,
     key::KeyMutation,

@@ -20,6 +20,7 @@ pub mod audit;
 pub mod cart;
 pub mod catalog;
 pub mod company;
+pub mod company_offer;
 pub mod group;
 pub mod idempotency;
 pub mod installation;

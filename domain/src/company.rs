@@ -51,6 +51,26 @@ named! {
     }
 }
 
+named! {
+    /// What somebody is in a company.
+    pub enum MemberRole {
+        /// Learns; sees what is for members.
+        Learner = "LEARNER",
+        /// Sets the company's offers, names its people, handles its seats.
+        Manager = "MANAGER",
+    }
+}
+
+named! {
+    /// How somebody came into a company.
+    pub enum MemberVia {
+        /// A manager or an operator named them.
+        Manager = "MANAGER",
+        /// They redeemed a token of the company.
+        Token = "TOKEN",
+    }
+}
+
 impl CompanyType {
     /// The storefront that a company of this type has unless told otherwise.
     pub const fn default_storefront(self) -> Storefront {

@@ -1,16 +1,31 @@
 //! Companies and their people: rows, lookups, and who is a member.
+//!
+//! Always true here: whoever changes what a company has (itself, its people, its overrides) holds its row to the end of the transaction.
+
+use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use domain::company::{CompanyFacts, CompanyType, Storefront};
-use domain::{AccountId, CompanyId};
-use entity::{account, company, company_member};
-use sea_orm::sea_query::{Expr, ExprTrait as _, Query};
-use sea_orm::{ColumnTrait, Condition, ConnectionTrait, DbBackend, DbErr, EntityTrait, QueryFilter, QuerySelect};
+use chrono_tz::Tz;
+use domain::company::{CompanyFacts, CompanyType, MemberRole, MemberVia, Storefront};
+use domain::{AccountId, CompanyId, text};
+use entity::{account, company, company_member, person};
+use sea_orm::sea_query::{Expr, ExprTrait as _, LockType, OnConflict, Query};
+use sea_orm::{
+    ActiveValue::{Set, Unchanged},
+    ColumnTrait, Condition, ConnectionTrait, DbBackend, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+    QueryTrait, SqlErr,
+};
+use serde::Serialize;
+use uuid::Uuid;
 
-use super::{known, search};
+use super::catalog::{Archived, all_known};
+use super::page::{Key, Order, page};
+use super::person::NewPerson;
+use super::{CHUNK, corrupt, known, rows_in, search};
+use crate::page::{Page, PageArgs};
 
 /// A company.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Company {
     /// Its id.
     pub id: CompanyId,
@@ -22,8 +37,8 @@ pub struct Company {
     pub company_type: CompanyType,
     /// Whether it makes sales and its managers may sign in.
     pub enabled: bool,
-    /// IANA zone; the shop's when absent.
-    pub time_zone: Option<String>,
+    /// Its zone; the shop's when absent.
+    pub time_zone: Option<Tz>,
     /// Who may see its offers.
     pub storefront: Storefront,
     /// E-mail domains whose verified people are members.
@@ -47,11 +62,11 @@ impl Company {
             id: CompanyId::new(row.id),
             company_type: known(CompanyType::parse(&row.kind), "company type", &row.kind)?,
             storefront: known(Storefront::parse(&row.storefront), "storefront", &row.storefront)?,
-            email_domains: serde_json::from_value(row.email_domains).map_err(|error| DbErr::Json(error.to_string()))?,
+            email_domains: serde_json::from_value(row.email_domains).map_err(corrupt)?,
             key: row.key,
             name: row.name,
             enabled: row.enabled,
-            time_zone: row.time_zone,
+            time_zone: row.time_zone.map(|zone| known(zone.parse().ok(), "time zone", &zone)).transpose()?,
             created_at: row.created_at,
             touched_at: row.touched_at,
             archived_at: row.archived_at,
@@ -65,6 +80,239 @@ impl Company {
 /// The database's.
 pub async fn find(db: &impl ConnectionTrait, id: CompanyId) -> Result<Option<Company>, DbErr> {
     company::Entity::find_by_id(id.uuid()).one(db).await?.map(Company::of).transpose()
+}
+
+/// The companies with these ids, in no order.
+///
+/// # Errors
+/// The database's.
+pub async fn companies(db: &impl ConnectionTrait, ids: &[CompanyId]) -> Result<Vec<Company>, DbErr> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
+    rows_in::<company::Entity>(db, company::Column::Id, &ids).await?.into_iter().map(Company::of).collect()
+}
+
+/// The company, its row held to the end of the transaction. (On SQLite the transaction is exclusive already.)
+///
+/// # Errors
+/// The database's.
+pub async fn lock(txn: &impl ConnectionTrait, id: CompanyId) -> Result<Option<Company>, DbErr> {
+    let mut select = company::Entity::find_by_id(id.uuid());
+    QueryTrait::query(&mut select).lock(LockType::NoKeyUpdate);
+    select.one(txn).await?.map(Company::of).transpose()
+}
+
+/// Writes a new company, unless its key is taken; says whether it did.
+///
+/// # Errors
+/// The database's.
+pub async fn insert(txn: &impl ConnectionTrait, new: &Company) -> Result<bool, DbErr> {
+    let taken = OnConflict::column(company::Column::KeyFolded).do_nothing().to_owned();
+    match company::Entity::insert(row(new)?).on_conflict(taken).exec_without_returning(txn).await {
+        Ok(rows) => Ok(rows > 0),
+        Err(DbErr::RecordNotInserted) => Ok(false),
+        Err(other) => Err(other),
+    }
+}
+
+/// Writes what changed of a company; `false` if its new key is taken, and then the transaction is to be given up.
+///
+/// # Errors
+/// The database's.
+pub async fn update(txn: &impl ConnectionTrait, changed: &Company) -> Result<bool, DbErr> {
+    let mut row = row(changed)?;
+    row.id = Unchanged(changed.id.uuid());
+    match company::Entity::update(row).exec_without_returning(txn).await {
+        Ok(_) => Ok(true),
+        Err(error) if matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_))) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn row(record: &Company) -> Result<company::ActiveModel, DbErr> {
+    Ok(company::ActiveModel {
+        id: Set(record.id.uuid()),
+        key: Set(record.key.clone()),
+        key_folded: Set(text::fold(&record.key)),
+        name: Set(record.name.clone()),
+        kind: Set(record.company_type.name().to_owned()),
+        enabled: Set(record.enabled),
+        time_zone: Set(record.time_zone.map(|zone| zone.name().to_owned())),
+        storefront: Set(record.storefront.name().to_owned()),
+        email_domains: Set(serde_json::to_value(&record.email_domains).map_err(corrupt)?),
+        created_at: Set(record.created_at),
+        touched_at: Set(record.touched_at),
+        archived_at: Set(record.archived_at),
+    })
+}
+
+/// A page of companies, the newest first.
+///
+/// # Errors
+/// The database's.
+pub async fn company_page(
+    db: &impl ConnectionTrait,
+    archived: Archived,
+    args: &PageArgs<(Key, Uuid)>,
+    with_total: bool,
+) -> Result<Page<Company>, DbErr> {
+    let select = company::Entity::find().filter(archived.condition(company::Column::ArchivedAt));
+    let order = Order { column: company::Column::CreatedAt, id: company::Column::Id, descending: true };
+    all_known(page(db, select, order, args, with_total).await?, Company::of)
+}
+
+/// Somebody whom a manager or a token made part of a company.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// The account.
+    pub account: AccountId,
+    /// Its e-mail; none once erased.
+    pub email: Option<String>,
+    /// What they are.
+    pub role: MemberRole,
+    /// How they came in.
+    pub via: MemberVia,
+    /// Since when.
+    pub since: DateTime<Utc>,
+}
+
+/// A page of a company's members by account. Those who are members by the domain of their e-mail only are not among them.
+///
+/// # Errors
+/// The database's.
+pub async fn member_page(
+    db: &impl ConnectionTrait,
+    company: CompanyId,
+    args: &PageArgs<Uuid>,
+    with_total: bool,
+) -> Result<Page<Member>, DbErr> {
+    let of_company = || company_member::Entity::find().filter(company_member::Column::CompanyId.eq(company.uuid()));
+    let total = match with_total {
+        true => Some(i64::try_from(of_company().count(db).await?).unwrap_or(i64::MAX)),
+        false => None,
+    };
+    let mut select = of_company()
+        .select_only()
+        .column(company_member::Column::AccountId)
+        .column(company_member::Column::Role)
+        .column(company_member::Column::Via)
+        .column(company_member::Column::Since)
+        .column(person::Column::Email)
+        .order_by_asc(company_member::Column::AccountId)
+        .limit(u64::from(args.first) + 1);
+    QueryTrait::query(&mut select)
+        .inner_join(account::Entity, account::Column::Id.into_expr().equals((company_member::Entity, company_member::Column::AccountId)))
+        .inner_join(person::Entity, person::Column::Id.into_expr().equals((account::Entity, account::Column::PersonId)));
+    if let Some(after) = args.after {
+        select = select.filter(company_member::Column::AccountId.gt(after));
+    }
+    let rows: Vec<(Uuid, String, String, DateTime<Utc>, Option<String>)> = select.into_tuple().all(db).await?;
+    let rows = rows
+        .into_iter()
+        .map(|(account, role, via, since, email)| {
+            Ok(Member {
+                account: account.into(),
+                email,
+                role: known(MemberRole::parse(&role), "role of a member", &role)?,
+                via: known(MemberVia::parse(&via), "way into a company", &via)?,
+                since,
+            })
+        })
+        .collect::<Result<Vec<_>, DbErr>>()?;
+    Ok(Page::cut(rows, args, total))
+}
+
+/// What these accounts are in a company; those that are nothing are left out.
+///
+/// # Errors
+/// The database's.
+pub async fn roles(db: &impl ConnectionTrait, company: CompanyId, accounts: &[AccountId]) -> Result<HashMap<AccountId, MemberRole>, DbErr> {
+    let mut found = HashMap::new();
+    for chunk in accounts.chunks(CHUNK) {
+        let rows: Vec<(Uuid, String)> = company_member::Entity::find()
+            .select_only()
+            .column(company_member::Column::AccountId)
+            .column(company_member::Column::Role)
+            .filter(company_member::Column::CompanyId.eq(company.uuid()))
+            .filter(company_member::Column::AccountId.is_in(chunk.iter().map(|account| account.uuid())))
+            .into_tuple()
+            .all(db)
+            .await?;
+        for (account, role) in rows {
+            found.insert(account.into(), known(MemberRole::parse(&role), "role of a member", &role)?);
+        }
+    }
+    Ok(found)
+}
+
+/// Writes accounts for people who have none yet, each with its person. An e-mail that got one meanwhile keeps that.
+///
+/// # Errors
+/// The database's.
+pub async fn insert_accounts(txn: &impl ConnectionTrait, new: &[(AccountId, NewPerson)], now: DateTime<Utc>) -> Result<(), DbErr> {
+    let persons: Vec<NewPerson> = new.iter().map(|(_, person)| person.clone()).collect();
+    super::person::insert(txn, &persons, now).await?;
+    for chunk in new.chunks(CHUNK) {
+        let rows = chunk.iter().map(|(id, person)| account::ActiveModel {
+            id: Set(id.uuid()),
+            person_id: Set(person.id.uuid()),
+            email_hash: Set(person.email_hash.clone()),
+            email_domain: Set(person.email.domain().to_owned()),
+            email_verified_at: Set(None),
+            password_hash: Set(None),
+            operator_scopes: Set(None),
+            sessions_valid_from: Set(now),
+            created_at: Set(now),
+            touched_at: Set(now),
+        });
+        let taken = OnConflict::column(account::Column::EmailHash).do_nothing().to_owned();
+        match account::Entity::insert_many(rows).on_conflict(taken).exec_without_returning(txn).await {
+            Ok(_) | Err(DbErr::RecordNotInserted) => {}
+            Err(other) => return Err(other),
+        }
+    }
+    Ok(())
+}
+
+/// Gives these accounts their roles in a company; who is a member already stays so since then.
+///
+/// # Errors
+/// The database's.
+pub async fn set_members(
+    txn: &impl ConnectionTrait,
+    company: CompanyId,
+    members: &[(AccountId, MemberRole)],
+    via: MemberVia,
+    now: DateTime<Utc>,
+) -> Result<(), DbErr> {
+    for chunk in members.chunks(CHUNK) {
+        let rows = chunk.iter().map(|(account, role)| company_member::ActiveModel {
+            company_id: Set(company.uuid()),
+            account_id: Set(account.uuid()),
+            role: Set(role.name().to_owned()),
+            via: Set(via.name().to_owned()),
+            since: Set(now),
+        });
+        let again = OnConflict::columns([company_member::Column::CompanyId, company_member::Column::AccountId])
+            .update_column(company_member::Column::Role)
+            .to_owned();
+        company_member::Entity::insert_many(rows).on_conflict(again).exec_without_returning(txn).await?;
+    }
+    Ok(())
+}
+
+/// Takes these accounts out of a company.
+///
+/// # Errors
+/// The database's.
+pub async fn remove_members(txn: &impl ConnectionTrait, company: CompanyId, accounts: &[AccountId]) -> Result<(), DbErr> {
+    for chunk in accounts.chunks(CHUNK) {
+        company_member::Entity::delete_many()
+            .filter(company_member::Column::CompanyId.eq(company.uuid()))
+            .filter(company_member::Column::AccountId.is_in(chunk.iter().map(|account| account.uuid())))
+            .exec(txn)
+            .await?;
+    }
+    Ok(())
 }
 
 /// Whether somebody is a member of a company: named by a manager or by a redeemed token, or by a verified e-mail of a domain that the company

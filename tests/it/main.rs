@@ -3,6 +3,7 @@
 
 mod account;
 mod catalog;
+mod company;
 mod offer;
 mod price;
 mod rights;

@@ -114,6 +114,77 @@ impl Shelf<'_> {
         self.product(ProductKind::Library, LibraryId::new(id).uuid(), sku, title, description, code, terms, prices).await
     }
 
+    /// Many libraries at 10.00 USD, with SKUs from SKU-0 on.
+    pub async fn libraries(&self, count: usize) -> Vec<Item> {
+        let (now, terms) = (self.now(), Terms::of_kind(ProductKind::Library, None, None).expect("terms"));
+        let items: Vec<Item> = (0..count).map(|_| Item { product: ProductId::new(next_uuid()), target: next_uuid() }).collect();
+        let course = self.course("Course", None).await;
+        for (chunk, items) in items.chunks(500).enumerate() {
+            let sku = |place: usize| format!("SKU-{}", chunk * 500 + place);
+            let rows = items.iter().map(|item| library::ActiveModel {
+                id: Set(item.target),
+                title: Set("Title".to_owned()),
+                title_sort: Set("title".to_owned()),
+                description: Set(String::new()),
+                product_code: Set(None),
+                ordered: Set(false),
+                discount_schedule_id: Set(None),
+                created_at: Set(now),
+                touched_at: Set(now),
+                archived_at: Set(None),
+            });
+            library::Entity::insert_many(rows).exec_without_returning(self.db()).await.expect("libraries");
+            let rows = items.iter().map(|item| library_course::ActiveModel {
+                library_id: Set(item.target),
+                course_id: Set(course.uuid()),
+                position: Set(0),
+            });
+            library_course::Entity::insert_many(rows).exec_without_returning(self.db()).await.expect("their courses");
+            let rows = items.iter().enumerate().map(|(place, item)| product::ActiveModel {
+                id: Set(item.product.uuid()),
+                kind: Set("LIBRARY".to_owned()),
+                target_id: Set(item.target),
+                sku: Set(sku(place)),
+                sku_folded: Set(sku(place).to_lowercase()),
+                state: Set("ON_SALE".to_owned()),
+                terms: Set(serde_json::to_value(terms).expect("terms are JSON")),
+                listed: Set(true),
+                title: Set("Title".to_owned()),
+                title_sort: Set("title".to_owned()),
+                search_title: Set("title".to_owned()),
+                search_description: Set(String::new()),
+                search_rest: Set(sku(place).to_lowercase()),
+                product_code_folded: Set(None),
+                created_at: Set(now),
+                touched_at: Set(now),
+                archived_at: Set(None),
+            });
+            product::Entity::insert_many(rows).exec_without_returning(self.db()).await.expect("products");
+            let rows = items.iter().enumerate().map(|(place, item)| product_sku::ActiveModel {
+                sku_folded: Set(sku(place).to_lowercase()),
+                sku: Set(sku(place)),
+                product_id: Set(item.product.uuid()),
+                created_at: Set(now),
+            });
+            product_sku::Entity::insert_many(rows).exec_without_returning(self.db()).await.expect("SKUs");
+            let rows = items.iter().map(|item| product_price::ActiveModel {
+                id: Set(next_uuid()),
+                product_id: Set(item.product.uuid()),
+                currency: Set("USD".to_owned()),
+                amount_minor: Set(1_000),
+                group_id: Set(None),
+                starts_at: Set(None),
+                ends_at: Set(None),
+                recorded_at: Set(now),
+                replaced_at: Set(None),
+                actor: Set("test".to_owned()),
+                replaced_by: Set(None),
+            });
+            product_price::Entity::insert_many(rows).exec_without_returning(self.db()).await.expect("prices");
+        }
+        items
+    }
+
     #[expect(clippy::too_many_arguments, reason = "a row has that many columns")]
     async fn product(
         &self,

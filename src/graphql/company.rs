@@ -1,0 +1,369 @@
+//! Companies and their people, for operators and the companies' own managers.
+
+use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, SimpleObject};
+use chrono::{DateTime, Utc};
+use domain::CompanyId;
+
+use super::connection::{List, connection, empty, wants_total};
+use super::error::{answer, payload, scope};
+use super::scalar::{input_id, named_enum};
+use crate::app::company::{self as app, Archived, MemberName};
+use crate::error::{Faults, Refusal, Result};
+use crate::page::ListName;
+
+named_enum! {
+    /// How a company buys: RETAIL, its learners buy for themselves with cart and order; SALES_ORDER, seats are sold to it in bulk.
+    CompanyType(domain::company::CompanyType)
+}
+
+named_enum! {
+    /// Who sees a company's offers: everybody (PUBLIC) or its members (MEMBERS).
+    Storefront(domain::company::Storefront)
+}
+
+named_enum! {
+    /// What somebody is in a company.
+    MemberRole(domain::company::MemberRole)
+}
+
+named_enum! {
+    /// How somebody came into a company: named by a MANAGER or an operator, or by redeeming a TOKEN.
+    MemberVia(domain::company::MemberVia)
+}
+
+/// An organisation that buys or resells.
+#[derive(Debug, Clone, SimpleObject)]
+pub struct Company {
+    /// Its id.
+    pub id: ID,
+    /// Its unique key; settings name companies by it.
+    pub key: String,
+    /// Its name.
+    pub name: String,
+    /// How it buys; fixed at creation.
+    #[graphql(name = "type")]
+    pub company_type: CompanyType,
+    /// Whether it makes sales and its managers can act for it. Off, running access goes on.
+    pub enabled: bool,
+    /// IANA zone of its days; null = the shop's.
+    pub time_zone: Option<String>,
+    /// Who sees its offers.
+    pub storefront: Storefront,
+    /// E-mail domains whose verified people are members.
+    pub email_domains: Vec<String>,
+    /// When it was created.
+    pub created_at: DateTime<Utc>,
+    /// When it last changed.
+    pub touched_at: DateTime<Utc>,
+    /// When it was archived.
+    pub archived_at: Option<DateTime<Utc>>,
+}
+
+impl From<app::Company> for Company {
+    fn from(company: app::Company) -> Self {
+        Self {
+            id: company.id.to_string().into(),
+            key: company.key,
+            name: company.name,
+            company_type: company.company_type.into(),
+            enabled: company.enabled,
+            time_zone: company.time_zone.map(|zone| zone.name().to_owned()),
+            storefront: company.storefront.into(),
+            email_domains: company.email_domains,
+            created_at: company.created_at,
+            touched_at: company.touched_at,
+            archived_at: company.archived_at,
+        }
+    }
+}
+
+/// Somebody whom a manager or a token made part of a company.
+#[derive(Debug, Clone, SimpleObject)]
+pub struct CompanyMember {
+    /// The account.
+    pub account_id: ID,
+    /// Its e-mail; null once erased.
+    pub email: Option<String>,
+    /// What they are.
+    pub role: MemberRole,
+    /// How they came in.
+    pub via: MemberVia,
+    /// Since when.
+    pub since: DateTime<Utc>,
+}
+
+impl From<app::Member> for CompanyMember {
+    fn from(member: app::Member) -> Self {
+        Self {
+            account_id: member.account.to_string().into(),
+            email: member.email,
+            role: member.role.into(),
+            via: member.via.into(),
+            since: member.since,
+        }
+    }
+}
+
+/// A company to be created.
+#[derive(Debug, InputObject)]
+pub struct CompanyCreateInput {
+    /// Its unique key: 1 to 62 letters, digits, dots, underscores, hyphens. Made from the name unless given.
+    pub key: Option<String>,
+    /// Its name.
+    pub name: String,
+    /// How it buys; fixed from now on.
+    #[graphql(name = "type")]
+    pub company_type: CompanyType,
+    /// Whether it makes sales; true unless given.
+    pub enabled: Option<bool>,
+    /// IANA zone of its days, such as "Europe/Vienna"; the shop's unless given.
+    pub time_zone: Option<String>,
+    /// Who sees its offers; PUBLIC for RETAIL and MEMBERS for SALES_ORDER unless given.
+    pub storefront: Option<Storefront>,
+    /// E-mail domains whose verified people are members, such as "example.org".
+    pub email_domains: Option<Vec<String>>,
+}
+
+/// What is to change of a company; what is left out stays.
+#[derive(Debug, InputObject)]
+pub struct CompanyUpdateInput {
+    /// The company.
+    pub id: ID,
+    /// Its unique key.
+    pub key: Option<String>,
+    /// Its name.
+    pub name: Option<String>,
+    /// Cannot change: another type than it has is refused with COMPANY_TYPE_FIXED.
+    #[graphql(name = "type")]
+    pub company_type: Option<CompanyType>,
+    /// Whether it makes sales and its managers can act for it.
+    pub enabled: Option<bool>,
+    /// IANA zone of its days; null = the shop's. Windows that were given in days stay as they are.
+    pub time_zone: MaybeUndefined<String>,
+    /// Who sees its offers.
+    pub storefront: Option<Storefront>,
+    /// All e-mail domains whose verified people are members.
+    pub email_domains: Option<Vec<String>>,
+}
+
+/// A company to be archived.
+#[derive(Debug, InputObject)]
+pub struct CompanyArchiveInput {
+    /// The company.
+    pub id: ID,
+}
+
+/// A person, by exactly one of account and e-mail.
+#[derive(Debug, InputObject)]
+pub struct CompanyMemberInput {
+    /// The account.
+    pub account_id: Option<ID>,
+    /// The e-mail. Somebody who has no account yet gets one, and comes in by a mailed link.
+    pub email: Option<String>,
+}
+
+/// Who is to be what in a company; whoever is not named stays as they are. At most 1,000 people at once.
+#[derive(Debug, InputObject)]
+pub struct CompanyMembersSetInput {
+    /// The company.
+    pub company_id: ID,
+    /// Who is to be a manager.
+    pub managers: Option<Vec<CompanyMemberInput>>,
+    /// Who is to be a learner.
+    pub learners: Option<Vec<CompanyMemberInput>>,
+    /// Who is to leave.
+    pub remove: Option<Vec<CompanyMemberInput>>,
+}
+
+payload! {
+    /// The answer of companyCreate.
+    CompanyCreatePayload {
+        /// The new company.
+        company: Company
+    }
+}
+
+payload! {
+    /// The answer of companyUpdate.
+    CompanyUpdatePayload {
+        /// The company as it is now.
+        company: Company
+    }
+}
+
+payload! {
+    /// The answer of companyArchive.
+    CompanyArchivePayload {
+        /// The archived company.
+        company: Company
+    }
+}
+
+payload! {
+    /// The answer of companyMembersSet.
+    CompanyMembersSetPayload {
+        /// The company.
+        company: Company
+    }
+}
+
+/// Queries about companies.
+#[derive(Debug, Default)]
+pub struct CompanyQuery;
+
+#[Object]
+impl CompanyQuery {
+    /// A company, for operators and its own managers.
+    async fn company(&self, ctx: &Context<'_>, id: ID) -> async_graphql::Result<Option<Company>> {
+        let (app, caller) = scope(ctx)?;
+        Ok(answer(app.company(caller, CompanyId::parse(&id)).await)?.map(Company::from))
+    }
+
+    /// The companies, the newest first, for operators.
+    async fn companies(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "True: only archived ones. False, or not given: only others.")] archived: Option<bool>,
+        first: Option<i32>,
+        after: Option<String>,
+    ) -> async_graphql::Result<List<Company>> {
+        let (app, caller) = scope(ctx)?;
+        let archived = if archived == Some(true) { Archived::Only } else { Archived::Without };
+        answer(
+            async {
+                let list = ListName::new("companies", &archived)?;
+                let page = app.companies(caller, archived, &list.args(first, after.as_deref())?, wants_total(ctx)).await?;
+                connection(&list, page, |company| (crate::app::company::key(company), company.id.uuid()), Company::from)
+            }
+            .await,
+        )
+    }
+
+    /// The people whom a manager or a token made part of a company, for operators and its own managers. Those who are members only by the domain
+    /// of their e-mail are not listed.
+    async fn company_members(
+        &self,
+        ctx: &Context<'_>,
+        company_id: ID,
+        first: Option<i32>,
+        after: Option<String>,
+    ) -> async_graphql::Result<List<CompanyMember>> {
+        let (app, caller) = scope(ctx)?;
+        let total = wants_total(ctx);
+        answer(
+            async {
+                let list = ListName::new("companyMembers", &company_id.as_str())?;
+                let args = list.args(first, after.as_deref())?;
+                match app.company_members(caller, CompanyId::parse(&company_id), &args, total).await? {
+                    Some(page) => connection(&list, page, |member| member.account.uuid(), CompanyMember::from),
+                    None => Ok(empty(total)),
+                }
+            }
+            .await,
+        )
+    }
+}
+
+/// Mutations of companies.
+#[derive(Debug, Default)]
+pub struct CompanyMutation;
+
+#[Object]
+impl CompanyMutation {
+    /// Creates a company. For operators.
+    async fn company_create(&self, ctx: &Context<'_>, input: CompanyCreateInput) -> async_graphql::Result<CompanyCreatePayload> {
+        let (app, caller) = scope(ctx)?;
+        let cmd = app::CompanyCreate {
+            key: input.key,
+            name: input.name,
+            company_type: input.company_type.0,
+            enabled: input.enabled,
+            time_zone: input.time_zone,
+            storefront: input.storefront.map(|storefront| storefront.0),
+            email_domains: input.email_domains.unwrap_or_default(),
+        };
+        CompanyCreatePayload::of(app.company_create(caller, cmd).await)
+    }
+
+    /// Changes a company; its type is fixed. For operators.
+    async fn company_update(&self, ctx: &Context<'_>, input: CompanyUpdateInput) -> async_graphql::Result<CompanyUpdatePayload> {
+        let (app, caller) = scope(ctx)?;
+        CompanyUpdatePayload::of(
+            async {
+                caller.require(crate::app::caller::Topic::Companies.write())?;
+                let cmd = app::CompanyUpdate {
+                    id: input_id(&input.id, "id", "company")?,
+                    key: input.key,
+                    name: input.name,
+                    company_type: input.company_type.map(|company_type| company_type.0),
+                    enabled: input.enabled,
+                    time_zone: match input.time_zone {
+                        MaybeUndefined::Undefined => None,
+                        MaybeUndefined::Null => Some(None),
+                        MaybeUndefined::Value(zone) => Some(Some(zone)),
+                    },
+                    storefront: input.storefront.map(|storefront| storefront.0),
+                    email_domains: input.email_domains,
+                };
+                app.company_update(caller, cmd).await
+            }
+            .await,
+        )
+    }
+
+    /// Archives a company: no sales, no managers; running access goes on. For operators.
+    async fn company_archive(&self, ctx: &Context<'_>, input: CompanyArchiveInput) -> async_graphql::Result<CompanyArchivePayload> {
+        let (app, caller) = scope(ctx)?;
+        CompanyArchivePayload::of(
+            async {
+                caller.require(crate::app::caller::Topic::Companies.write())?;
+                app.company_archive(caller, input_id(&input.id, "id", "company")?).await
+            }
+            .await,
+        )
+    }
+
+    /// Names a company's managers and learners, and takes people out. For operators and the company's own managers.
+    async fn company_members_set(
+        &self,
+        ctx: &Context<'_>,
+        input: CompanyMembersSetInput,
+    ) -> async_graphql::Result<CompanyMembersSetPayload> {
+        let (app, caller) = scope(ctx)?;
+        CompanyMembersSetPayload::of(
+            async {
+                let write = crate::app::caller::Topic::Companies.write();
+                let id = app.require_for(caller, write, CompanyId::parse(&input.company_id), "companyId")?;
+                let mut faults = Faults::default();
+                let managers = names(&mut faults, "managers", input.managers);
+                let learners = names(&mut faults, "learners", input.learners);
+                let remove = names(&mut faults, "remove", input.remove);
+                faults.check()?;
+                app.company_members_set(caller, app::CompanyMembersSet { id, managers, learners, remove }).await
+            }
+            .await,
+        )
+    }
+}
+
+fn names(faults: &mut Faults, list: &str, given: Option<Vec<CompanyMemberInput>>) -> Vec<MemberName> {
+    given
+        .into_iter()
+        .flatten()
+        .enumerate()
+        .filter_map(|(place, member)| faults.of(name(member).map_err(|refusal| refusal.under([list.to_owned(), place.to_string()]))))
+        .collect()
+}
+
+fn name(member: CompanyMemberInput) -> Result<MemberName, Refusal> {
+    use crate::error::Code;
+    match (member.account_id, member.email) {
+        (Some(id), None) => domain::AccountId::parse(&id).map(MemberName::Account).ok_or_else(|| {
+            Refusal::at(Code::NotFound, ["accountId"], "There is no such account; check the id, or name the person by e-mail.")
+        }),
+        (None, Some(email)) => {
+            domain::text::Email::parse(&email).map(MemberName::Email).map_err(|reason| Refusal::from(reason).under(["email"]))
+        }
+        _ => Err(Refusal::new(Code::Required, "Name each person either by accountId or by email, exactly one of them.")),
+    }
+}
