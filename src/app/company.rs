@@ -18,8 +18,7 @@ use crate::store;
 use crate::store::page::Key;
 use crate::store::person::NewPerson;
 
-pub use crate::store::catalog::Archived;
-pub use crate::store::company::{Company, Member};
+pub use crate::store::company::{Company, CompanyFilter, Member};
 
 /// Most e-mail domains of a company.
 pub const MAX_DOMAINS: usize = 100;
@@ -228,13 +227,13 @@ impl App {
         }
     }
 
-    /// The companies with these ids that this caller may see, in no order.
+    /// The companies with these ids that this caller may see.
     ///
     /// # Errors
     /// The database's.
-    pub async fn companies_by_id(&self, caller: &Caller, ids: &[CompanyId]) -> Result<Vec<Company>> {
+    pub async fn companies_by_id(&self, caller: &Caller, ids: &[CompanyId]) -> Result<HashMap<CompanyId, Company>> {
         let seen: Vec<CompanyId> = ids.iter().copied().filter(|id| caller.may_for(Topic::Companies.read(), *id)).collect();
-        Ok(store::company::companies(self.db.read(), &seen).await?)
+        Ok(store::company::companies(self.db.read(), &seen).await?.into_iter().map(|company| (company.id, company)).collect())
     }
 
     /// A page of companies, the newest first.
@@ -244,12 +243,12 @@ impl App {
     pub async fn companies(
         &self,
         caller: &Caller,
-        archived: Archived,
+        filter: &CompanyFilter,
         args: &PageArgs<(Key, Uuid)>,
         with_total: bool,
     ) -> Result<Page<Company>> {
         caller.require(Topic::Companies.read())?;
-        Ok(store::company::company_page(self.db.read(), archived, args, with_total).await?)
+        Ok(store::company::company_page(self.db.read(), filter, args, with_total).await?)
     }
 
     /// A page of the people whom a manager or a token made part of a company. `None`: the company is not this caller's.
@@ -300,7 +299,7 @@ impl App {
             .collect();
         emails.sort_by(|one, other| one.0.normalised().cmp(other.0.normalised()));
         emails.dedup_by(|one, other| one.0 == other.0);
-        let by_email = self.accounts_of(&txn, &emails).await?;
+        let by_email = self.member_accounts(&txn, &emails).await?;
         let ids: Vec<AccountId> = wishes
             .iter()
             .filter_map(|(_, _, name, _)| match name {
@@ -361,7 +360,7 @@ impl App {
 
     /// The accounts of these addresses. An address without one gets one where that is asked for: unverified, without a password, so that its
     /// owner comes in by a mailed link only.
-    async fn accounts_of(&self, txn: &sea_orm::DatabaseTransaction, emails: &[(&Email, bool)]) -> Result<HashMap<Email, AccountId>> {
+    async fn member_accounts(&self, txn: &sea_orm::DatabaseTransaction, emails: &[(&Email, bool)]) -> Result<HashMap<Email, AccountId>> {
         let hashed: Vec<(String, &Email, bool)> =
             emails.iter().map(|(email, make)| (self.secrets.hash(Purpose::Email, email.normalised()), *email, *make)).collect();
         let hashes: Vec<String> = hashed.iter().map(|(hash, _, _)| hash.clone()).collect();

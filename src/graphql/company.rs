@@ -4,10 +4,11 @@ use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, SimpleObje
 use chrono::{DateTime, Utc};
 use domain::CompanyId;
 
+use super::catalog::{Archived, words};
 use super::connection::{List, connection, empty, wants_total};
 use super::error::{answer, payload, scope};
 use super::scalar::{input_id, named_enum};
-use crate::app::company::{self as app, Archived, MemberName};
+use crate::app::company::{self as app, MemberName};
 use crate::error::{Faults, Refusal, Result};
 use crate::page::ListName;
 
@@ -32,48 +33,71 @@ named_enum! {
 }
 
 /// An organisation that buys or resells.
-#[derive(Debug, Clone, SimpleObject)]
-pub struct Company {
-    /// Its id.
-    pub id: ID,
-    /// Its unique key; settings name companies by it.
-    pub key: String,
-    /// Its name.
-    pub name: String,
-    /// How it buys; fixed at creation.
-    #[graphql(name = "type")]
-    pub company_type: CompanyType,
-    /// Whether it makes sales and its managers can act for it. Off, running access goes on.
-    pub enabled: bool,
-    /// IANA zone of its days; null = the shop's.
-    pub time_zone: Option<String>,
-    /// Who sees its offers.
-    pub storefront: Storefront,
-    /// E-mail domains whose verified people are members.
-    pub email_domains: Vec<String>,
-    /// When it was created.
-    pub created_at: DateTime<Utc>,
-    /// When it last changed.
-    pub touched_at: DateTime<Utc>,
-    /// When it was archived.
-    pub archived_at: Option<DateTime<Utc>>,
-}
+#[derive(Debug, Clone)]
+pub struct Company(app::Company);
 
 impl From<app::Company> for Company {
     fn from(company: app::Company) -> Self {
-        Self {
-            id: company.id.to_string().into(),
-            key: company.key,
-            name: company.name,
-            company_type: company.company_type.into(),
-            enabled: company.enabled,
-            time_zone: company.time_zone.map(|zone| zone.name().to_owned()),
-            storefront: company.storefront.into(),
-            email_domains: company.email_domains,
-            created_at: company.created_at,
-            touched_at: company.touched_at,
-            archived_at: company.archived_at,
-        }
+        Self(company)
+    }
+}
+
+#[Object]
+impl Company {
+    /// Its id.
+    pub async fn id(&self) -> ID {
+        self.0.id.to_string().into()
+    }
+
+    /// Its unique key; settings name companies by it.
+    async fn key(&self) -> &str {
+        &self.0.key
+    }
+
+    /// Its name.
+    async fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// How it buys; fixed at creation.
+    #[graphql(name = "type")]
+    async fn company_type(&self) -> CompanyType {
+        self.0.company_type.into()
+    }
+
+    /// Whether it makes sales and its managers can act for it. Off, running access goes on.
+    async fn enabled(&self) -> bool {
+        self.0.enabled
+    }
+
+    /// IANA zone of its days; null = the shop's.
+    async fn time_zone(&self) -> Option<&'static str> {
+        self.0.time_zone.map(|zone| zone.name())
+    }
+
+    /// Who sees its offers.
+    async fn storefront(&self) -> Storefront {
+        self.0.storefront.into()
+    }
+
+    /// E-mail domains whose verified people are members.
+    async fn email_domains(&self) -> &[String] {
+        &self.0.email_domains
+    }
+
+    /// When it was created.
+    async fn created_at(&self) -> DateTime<Utc> {
+        self.0.created_at
+    }
+
+    /// When it last changed.
+    async fn touched_at(&self) -> DateTime<Utc> {
+        self.0.touched_at
+    }
+
+    /// When it was archived.
+    async fn archived_at(&self) -> Option<DateTime<Utc>> {
+        self.0.archived_at
     }
 }
 
@@ -207,6 +231,16 @@ payload! {
     }
 }
 
+/// Which companies to list.
+#[derive(Debug, Default, InputObject)]
+pub struct CompanyFilter {
+    /// Words that all occur in the key or the name.
+    search: Option<String>,
+    /// Archived ones too?
+    #[graphql(default)]
+    archived: Archived,
+}
+
 /// Queries about companies.
 #[derive(Debug, Default)]
 pub struct CompanyQuery;
@@ -223,17 +257,18 @@ impl CompanyQuery {
     async fn companies(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "True: only archived ones. False, or not given: only others.")] archived: Option<bool>,
+        filter: Option<CompanyFilter>,
         first: Option<i32>,
         after: Option<String>,
     ) -> async_graphql::Result<List<Company>> {
         let (app, caller) = scope(ctx)?;
-        let archived = if archived == Some(true) { Archived::Only } else { Archived::Without };
         answer(
             async {
-                let list = ListName::new("companies", &archived)?;
-                let page = app.companies(caller, archived, &list.args(first, after.as_deref())?, wants_total(ctx)).await?;
-                connection(&list, page, |company| (crate::app::company::key(company), company.id.uuid()), Company::from)
+                let CompanyFilter { search, archived } = filter.unwrap_or_default();
+                let filter = app::CompanyFilter { words: words(search.as_deref())?, archived: archived.into() };
+                let list = ListName::new("companies", &filter)?;
+                let page = app.companies(caller, &filter, &list.args(first, after.as_deref())?, wants_total(ctx)).await?;
+                connection(&list, page, |company| (app::key(company), company.id.uuid()), Company::from)
             }
             .await,
         )

@@ -7,6 +7,7 @@ use domain::id::{Id, Kind, parse_any};
 use uuid::Uuid;
 
 use super::catalog::{Course, Library, Provider, Session};
+use super::company::Company;
 use super::error::{answer, scope};
 use super::group::Group;
 use super::price::DiscountSchedule;
@@ -36,6 +37,8 @@ pub enum Node {
     Product(Product),
     /// Quantity discounts.
     DiscountSchedule(DiscountSchedule),
+    /// An organisation that buys or resells.
+    Company(Company),
 }
 
 /// Queries by id.
@@ -87,6 +90,7 @@ async fn of_kind(app: &App, caller: &Caller, prefix: &str, uuids: &[Uuid]) -> Re
         domain::DiscountScheduleKind::PREFIX if catalog => {
             named(app.schedules_by_id(&ids(uuids)).await?, |found| Node::DiscountSchedule(found.into()))
         }
+        domain::CompanyKind::PREFIX => named(app.companies_by_id(caller, &ids(uuids)).await?, |found| Node::Company(found.into())),
         _ => HashMap::new(),
     })
 }

@@ -145,20 +145,47 @@ fn row(record: &Company) -> Result<company::ActiveModel, DbErr> {
     })
 }
 
+/// Which companies a list holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct CompanyFilter {
+    /// Folded words, all of which occur in the key or the name.
+    pub words: Vec<String>,
+    /// Archived ones too?
+    pub archived: Archived,
+}
+
 /// A page of companies, the newest first.
 ///
 /// # Errors
 /// The database's.
 pub async fn company_page(
     db: &impl ConnectionTrait,
-    archived: Archived,
+    filter: &CompanyFilter,
     args: &PageArgs<(Key, Uuid)>,
     with_total: bool,
 ) -> Result<Page<Company>, DbErr> {
-    let select = company::Entity::find().filter(archived.condition(company::Column::ArchivedAt));
+    let mut select = company::Entity::find().filter(filter.archived.condition(company::Column::ArchivedAt));
+    if !filter.words.is_empty() {
+        // Names are kept as given, so the program folds and searches them; companies are few beside what is sold.
+        let names: Vec<(Uuid, String, String)> = select
+            .clone()
+            .select_only()
+            .column(company::Column::Id)
+            .column(company::Column::Key)
+            .column(company::Column::Name)
+            .into_tuple()
+            .all(db)
+            .await?;
+        let hits =
+            names.into_iter().filter(|(_, key, name)| text::is_hit(&text::search_text([key.as_str(), name.as_str()]), &filter.words));
+        select = select.filter(company::Column::Id.is_in(hits.map(|(id, _, _)| id).take(MAX_HITS)));
+    }
     let order = Order { column: company::Column::CreatedAt, id: company::Column::Id, descending: true };
     all_known(page(db, select, order, args, with_total).await?, Company::of)
 }
+
+/// Most hits of a search among companies: as many as one statement may name with room to spare.
+const MAX_HITS: usize = 20_000;
 
 /// Somebody whom a manager or a token made part of a company.
 #[derive(Debug, Clone, PartialEq, Eq)]

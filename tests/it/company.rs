@@ -1,5 +1,6 @@
 //! Companies: created and changed, their people, and what they change about offers: one by one and a thousand at once, with every version kept.
 
+use async_graphql::Executor as _;
 use bursar::app::caller::{Caller, Who};
 use domain::CompanyId;
 use serde_json::{Value, json};
@@ -139,10 +140,20 @@ async fn a_companys_type_is_fixed() {
         [("ARCHIVED".to_owned(), "id".to_owned())]
     );
     let listed = shop
-        .ok(&operator, "{ companies { totalCount nodes { key } } archived: companies(archived: true) { nodes { key } } }", json!({}))
+        .ok(
+            &operator,
+            "{ companies { totalCount nodes { key } } archived: companies(filter: {archived: ONLY}) { nodes { key } } }",
+            json!({}),
+        )
         .await;
     assert_eq!(listed["companies"], json!({"totalCount": 1, "nodes": [{"key": "other"}]}));
     assert_eq!(listed["archived"]["nodes"], json!([{"key": "acme"}]));
+    for (search, keys) in [("ACME 2", vec!["acme"]), ("other", vec!["other"]), ("OTH _", vec![]), ("e", vec!["other", "acme"])] {
+        let query = "query($search: String) { companies(filter: {search: $search, archived: WITH}) { nodes { key } } }";
+        let data = shop.ok(&operator, query, json!({"search": search})).await;
+        let found: Vec<_> = data["companies"]["nodes"].as_array().expect("nodes").iter().map(|node| node["key"].clone()).collect();
+        assert_eq!(found, keys, "{search}");
+    }
 }
 
 /// Operators with the scope and the company's own managers; what is another company's does not exist; others are told that it is not for them.

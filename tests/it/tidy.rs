@@ -148,7 +148,8 @@ fn references(path: &str, code: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let mut at = 0;
     while at < tokens.len() {
-        if tokens[at] == "use" {
+        // `impl Stream + use<>` captures, it names nothing.
+        if tokens[at] == "use" && tokens.get(at + 1).is_some_and(|next| next != "<") {
             at = use_tree(&tokens, at + 1, &[], &module, &mut found);
         } else if is_name(&tokens[at]) && (at == 0 || tokens[at - 1] != ".") {
             let mut parts = vec![tokens[at].clone()];
@@ -321,6 +322,7 @@ fn a_reference_to_a_wrong_room_is_reported() {
         ("src/worker/fulfil.rs", "use crate::app::App; use crate::outbox::Job;", 0),
         ("src/config.rs", "use manual::Manual;", 1),
         ("src/main.rs", "use manual::Manual; use bursar::{app::App, http};", 0),
+        ("src/app/order.rs", "fn f() -> impl Stream + use<> { g(|| { x; }) }", 0),
         ("src/app/manual.rs", "use crate::app::manual; fn f() { self::manual::x() }", 0),
     ];
     for (path, text, wrong) in cases {
