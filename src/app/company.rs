@@ -6,15 +6,16 @@ use chrono_tz::Tz;
 use domain::company::{CompanyType, MemberRole, MemberVia, Storefront, check_type_unchanged};
 use domain::text::{self, Email, Key as CompanyKey};
 use domain::{AccountId, CompanyId};
+use sea_orm::DatabaseTransaction;
 use serde_json::json;
 use uuid::Uuid;
 
 use super::caller::{Caller, Scope, Topic, Who};
-use super::secrets::Purpose;
 use super::{App, Object, entropy};
 use crate::error::{Code, Error, Faults, Refusal, Result};
 use crate::page::{Page, PageArgs};
 use crate::store;
+use crate::store::account::NewAccount;
 use crate::store::page::Key;
 use crate::store::person::NewPerson;
 
@@ -204,7 +205,7 @@ impl App {
     }
 
     /// The company, held to the end of the transaction, if it may be changed.
-    pub(super) async fn live_company(&self, txn: &sea_orm::DatabaseTransaction, id: CompanyId, field: &str) -> Result<Company> {
+    pub(super) async fn live_company(&self, txn: &DatabaseTransaction, id: CompanyId, field: &str) -> Result<Company> {
         let company = store::company::lock(txn, id).await?.ok_or_else(|| Error::not_found(field, "company"))?;
         match company.archived_at {
             None => Ok(company),
@@ -360,22 +361,26 @@ impl App {
 
     /// The accounts of these addresses. An address without one gets one where that is asked for: unverified, without a password, so that its
     /// owner comes in by a mailed link only.
-    async fn member_accounts(&self, txn: &sea_orm::DatabaseTransaction, emails: &[(&Email, bool)]) -> Result<HashMap<Email, AccountId>> {
-        let hashed: Vec<(String, &Email, bool)> =
-            emails.iter().map(|(email, make)| (self.secrets.hash(Purpose::Email, email.normalised()), *email, *make)).collect();
+    async fn member_accounts(&self, txn: &DatabaseTransaction, emails: &[(&Email, bool)]) -> Result<HashMap<Email, AccountId>> {
+        let hashed: Vec<(String, &Email, bool)> = emails.iter().map(|(email, make)| (self.email_hash(email), *email, *make)).collect();
         let hashes: Vec<String> = hashed.iter().map(|(hash, _, _)| hash.clone()).collect();
         let mut found = store::group::accounts_by_email(txn, &hashes).await?;
-        let missing: Vec<&(String, &Email, bool)> = hashed.iter().filter(|(hash, _, make)| *make && !found.contains_key(hash)).collect();
-        if !missing.is_empty() {
-            let new: Vec<(AccountId, NewPerson)> = missing
+        let missing = hashed.iter().filter(|(hash, _, make)| *make && !found.contains_key(hash));
+        let persons: Vec<NewPerson> = missing.map(|(_, email, _)| self.person_version(email, None, None)).collect();
+        if !persons.is_empty() {
+            let accounts: Vec<NewAccount> = persons
                 .iter()
-                .map(|(hash, email, _)| {
-                    let person =
-                        NewPerson { id: entropy::next_id(), email: (*email).clone(), email_hash: hash.clone(), name: None, address: None };
-                    (entropy::next_id(), person)
+                .map(|person| NewAccount {
+                    id: entropy::next_id(),
+                    person: person.id,
+                    email_hash: person.email_hash.clone(),
+                    email_domain: person.email.domain().to_owned(),
+                    password_hash: None,
+                    operator: None,
                 })
                 .collect();
-            store::company::insert_accounts(txn, &new, self.now()).await?;
+            self.person_write(txn, &persons).await?;
+            store::account::insert_all(txn, &accounts, self.now()).await?;
             // Somebody else may have made one of them at the same time, and then theirs counts.
             found = store::group::accounts_by_email(txn, &hashes).await?;
         }

@@ -9,7 +9,7 @@ use domain::catalog::ProductKind;
 use domain::company::{CompanyRefusal, MAX_ROWS, Override, OverrideRow, Visibility, check_overrides};
 use domain::window::Window;
 use domain::{CompanyId, Money, ProductId};
-use sea_orm::ConnectionTrait;
+use sea_orm::{ConnectionTrait, DatabaseTransaction};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -239,7 +239,7 @@ impl App {
     /// Writes what a batch changes: ends the versions before, adds the new ones, and one audit entry for all.
     async fn write(
         &self,
-        txn: &sea_orm::DatabaseTransaction,
+        txn: &DatabaseTransaction,
         caller: &Caller,
         operation: &str,
         company: CompanyId,

@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use super::page::{Key, Order, page};
 use super::person::Person;
-use super::{corrupt, known, person as persons, rows_in};
+use super::{CHUNK, corrupt, known, person as persons, rows_in};
 use crate::page::{Page, PageArgs};
 
 /// Somebody who can sign in.
@@ -118,26 +118,36 @@ pub struct Link {
 /// # Errors
 /// The database's.
 pub async fn insert(txn: &impl ConnectionTrait, new: &NewAccount, now: DateTime<Utc>) -> Result<bool, DbErr> {
-    let inserted = account::Entity::insert(account::ActiveModel {
-        id: Set(new.id.uuid()),
-        person_id: Set(new.person.uuid()),
-        email_hash: Set(new.email_hash.clone()),
-        email_domain: Set(new.email_domain.clone()),
-        email_verified_at: Set(None),
-        password_hash: Set(exposed(new.password_hash.as_ref())),
-        operator_scopes: Set(new.operator.as_ref().map(|scopes| scopes_json(scopes))),
-        sessions_valid_from: Set(now),
-        created_at: Set(now),
-        touched_at: Set(now),
-    })
-    .on_conflict(OnConflict::column(account::Column::EmailHash).do_nothing().to_owned())
-    .exec_without_returning(txn)
-    .await;
-    match inserted {
-        Ok(rows) => Ok(rows > 0),
-        Err(DbErr::RecordNotInserted) => Ok(false),
-        Err(other) => Err(other),
+    Ok(insert_all(txn, std::slice::from_ref(new), now).await? > 0)
+}
+
+/// Writes these accounts, but for those whose e-mail has one; says how many it wrote.
+///
+/// # Errors
+/// The database's.
+pub async fn insert_all(txn: &impl ConnectionTrait, new: &[NewAccount], now: DateTime<Utc>) -> Result<u64, DbErr> {
+    let mut written = 0;
+    for chunk in new.chunks(CHUNK) {
+        let rows = chunk.iter().map(|new| account::ActiveModel {
+            id: Set(new.id.uuid()),
+            person_id: Set(new.person.uuid()),
+            email_hash: Set(new.email_hash.clone()),
+            email_domain: Set(new.email_domain.clone()),
+            email_verified_at: Set(None),
+            password_hash: Set(exposed(new.password_hash.as_ref())),
+            operator_scopes: Set(new.operator.as_ref().map(|scopes| scopes_json(scopes))),
+            sessions_valid_from: Set(now),
+            created_at: Set(now),
+            touched_at: Set(now),
+        });
+        let taken = OnConflict::column(account::Column::EmailHash).do_nothing().to_owned();
+        match account::Entity::insert_many(rows).on_conflict(taken).exec_without_returning(txn).await {
+            Ok(rows) => written += rows,
+            Err(DbErr::RecordNotInserted) => {}
+            Err(other) => return Err(other),
+        }
     }
+    Ok(written)
 }
 
 /// The account with this id.

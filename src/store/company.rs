@@ -20,7 +20,6 @@ use uuid::Uuid;
 
 use super::catalog::{Archived, all_known};
 use super::page::{Key, Order, page};
-use super::person::NewPerson;
 use super::{CHUNK, corrupt, known, rows_in, search};
 use crate::page::{Page, PageArgs};
 
@@ -269,35 +268,6 @@ pub async fn roles(db: &impl ConnectionTrait, company: CompanyId, accounts: &[Ac
         }
     }
     Ok(found)
-}
-
-/// Writes accounts for people who have none yet, each with its person. An e-mail that got one meanwhile keeps that.
-///
-/// # Errors
-/// The database's.
-pub async fn insert_accounts(txn: &impl ConnectionTrait, new: &[(AccountId, NewPerson)], now: DateTime<Utc>) -> Result<(), DbErr> {
-    let persons: Vec<NewPerson> = new.iter().map(|(_, person)| person.clone()).collect();
-    super::person::insert(txn, &persons, now).await?;
-    for chunk in new.chunks(CHUNK) {
-        let rows = chunk.iter().map(|(id, person)| account::ActiveModel {
-            id: Set(id.uuid()),
-            person_id: Set(person.id.uuid()),
-            email_hash: Set(person.email_hash.clone()),
-            email_domain: Set(person.email.domain().to_owned()),
-            email_verified_at: Set(None),
-            password_hash: Set(None),
-            operator_scopes: Set(None),
-            sessions_valid_from: Set(now),
-            created_at: Set(now),
-            touched_at: Set(now),
-        });
-        let taken = OnConflict::column(account::Column::EmailHash).do_nothing().to_owned();
-        match account::Entity::insert_many(rows).on_conflict(taken).exec_without_returning(txn).await {
-            Ok(_) | Err(DbErr::RecordNotInserted) => {}
-            Err(other) => return Err(other),
-        }
-    }
-    Ok(())
 }
 
 /// Gives these accounts their roles in a company; who is a member already stays so since then.
