@@ -221,8 +221,16 @@ impl App {
     /// # Errors
     /// Not for this caller.
     pub async fn company(&self, caller: &Caller, id: Option<CompanyId>) -> Result<Option<Company>> {
-        may_for_some(caller, Topic::Companies.read())?;
-        match id.filter(|id| caller.may_for(Topic::Companies.read(), *id)) {
+        self.seen_company(caller, Topic::Companies.read(), id).await
+    }
+
+    /// The company, if this caller may do what `scope` is for with it.
+    ///
+    /// # Errors
+    /// Not for this caller, whatever the company.
+    pub(super) async fn seen_company(&self, caller: &Caller, scope: Scope, id: Option<CompanyId>) -> Result<Option<Company>> {
+        may_for_some(caller, scope)?;
+        match id.filter(|id| caller.may_for(scope, *id)) {
             Some(id) => Ok(store::company::find(self.db.read(), id).await?),
             None => Ok(None),
         }
@@ -252,7 +260,7 @@ impl App {
         Ok(store::company::company_page(self.db.read(), filter, args, with_total).await?)
     }
 
-    /// A page of the people whom a manager or a token made part of a company. `None`: the company is not this caller's.
+    /// A page of the people whom a manager or a token made part of a company. `None`: there is no such company for this caller.
     ///
     /// # Errors
     /// Not for this caller.
@@ -263,11 +271,8 @@ impl App {
         args: &PageArgs<Uuid>,
         with_total: bool,
     ) -> Result<Option<Page<Member>>> {
-        may_for_some(caller, Topic::Companies.read())?;
-        match company.filter(|company| caller.may_for(Topic::Companies.read(), *company)) {
-            Some(company) => Ok(Some(store::company::member_page(self.db.read(), company, args, with_total).await?)),
-            None => Ok(None),
-        }
+        let Some(company) = self.seen_company(caller, Topic::Companies.read(), company).await? else { return Ok(None) };
+        Ok(Some(store::company::member_page(self.db.read(), company.id, args, with_total).await?))
     }
 
     /// Names a company's managers and learners, and takes people out; all or nothing. An e-mail without an account gets one, unverified.
@@ -394,7 +399,7 @@ pub fn key(company: &Company) -> Key {
 }
 
 /// Lets everybody pass who may do what `scope` is for with some company.
-pub(super) fn may_for_some(caller: &Caller, scope: Scope) -> Result<()> {
+fn may_for_some(caller: &Caller, scope: Scope) -> Result<()> {
     let manages = match &caller.who {
         Who::ManagerKey { scopes, .. } => scopes.allow(scope),
         _ => caller.is_manager(),

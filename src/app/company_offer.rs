@@ -14,7 +14,6 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::caller::{Caller, Topic};
-use super::company::may_for_some;
 use super::{App, Object, entropy};
 use crate::error::{Code, Error, Refusal, Result};
 use crate::page::{Page, PageArgs};
@@ -262,7 +261,7 @@ impl App {
         self.audit(txn, caller, operation, object, Some(told(|row| &row.old)), Some(told(|row| &row.new))).await
     }
 
-    /// A page of a company's current overrides, the latest first. `None`: the company is not this caller's.
+    /// A page of a company's current overrides, the latest first. `None`: there is no such company for this caller.
     ///
     /// # Errors
     /// Not for this caller.
@@ -273,14 +272,11 @@ impl App {
         args: &PageArgs<(Key, Uuid)>,
         with_total: bool,
     ) -> Result<Option<Page<Version>>> {
-        may_for_some(caller, Topic::Prices.read())?;
-        match company.filter(|company| caller.may_for(Topic::Prices.read(), *company)) {
-            Some(company) => Ok(Some(store::company_offer::current_page(self.db.read(), company, args, with_total).await?)),
-            None => Ok(None),
-        }
+        let Some(company) = self.seen_company(caller, Topic::Prices.read(), company).await? else { return Ok(None) };
+        Ok(Some(store::company_offer::current_page(self.db.read(), company.id, args, with_total).await?))
     }
 
-    /// A page of the changes of a company's override of a product, the latest first. `None`: the company is not this caller's.
+    /// A page of the changes of a company's override of a product, the latest first. `None`: there is no such company for this caller.
     ///
     /// # Errors
     /// Not for this caller.
@@ -291,10 +287,9 @@ impl App {
         product: Option<ProductId>,
         args: &PageArgs<HistoryKey>,
     ) -> Result<Option<Page<HistoryEntry>>> {
-        may_for_some(caller, Topic::Prices.read())?;
-        let Some(company) = company.filter(|company| caller.may_for(Topic::Prices.read(), *company)) else { return Ok(None) };
+        let Some(company) = self.seen_company(caller, Topic::Prices.read(), company).await? else { return Ok(None) };
         let versions = match product {
-            Some(product) => store::company_offer::versions(self.db.read(), company, product).await?,
+            Some(product) => store::company_offer::versions(self.db.read(), company.id, product).await?,
             None => Vec::new(),
         };
         let mut entries = history(versions);

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use domain::CompanyId;
 
 use super::catalog::{Archived, words};
-use super::connection::{List, connection, empty, wants_total};
+use super::connection::{List, connection, wants_total};
 use super::error::{answer, payload, scope};
 use super::scalar::{input_id, named_enum};
 use crate::app::company::{self as app, MemberName};
@@ -282,7 +282,7 @@ impl CompanyQuery {
         company_id: ID,
         first: Option<i32>,
         after: Option<String>,
-    ) -> async_graphql::Result<List<CompanyMember>> {
+    ) -> async_graphql::Result<Option<List<CompanyMember>>> {
         let (app, caller) = scope(ctx)?;
         let total = wants_total(ctx);
         answer(
@@ -290,8 +290,8 @@ impl CompanyQuery {
                 let list = ListName::new("companyMembers", &company_id.as_str())?;
                 let args = list.args(first, after.as_deref())?;
                 match app.company_members(caller, CompanyId::parse(&company_id), &args, total).await? {
-                    Some(page) => connection(&list, page, |member| member.account.uuid(), CompanyMember::from),
-                    None => Ok(empty(total)),
+                    Some(page) => connection(&list, page, |member| member.account.uuid(), CompanyMember::from).map(Some),
+                    None => Ok(None),
                 }
             }
             .await,

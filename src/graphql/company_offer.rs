@@ -6,7 +6,7 @@ use domain::company::Override;
 use domain::{CompanyId, ProductId};
 
 use super::company::Company;
-use super::connection::{List, connection, empty, wants_total};
+use super::connection::{List, connection, wants_total};
 use super::error::{UserError, answer, outcome, scope};
 use super::scalar::{Money, MoneyInput, named_enum};
 use crate::app::company_offer::{self as app, OverrideWish};
@@ -233,7 +233,7 @@ impl CompanyOfferQuery {
         company_id: ID,
         first: Option<i32>,
         after: Option<String>,
-    ) -> async_graphql::Result<List<CompanyOffer>> {
+    ) -> async_graphql::Result<Option<List<CompanyOffer>>> {
         let (app, caller) = scope(ctx)?;
         let total = wants_total(ctx);
         answer(
@@ -241,8 +241,8 @@ impl CompanyOfferQuery {
                 let list = ListName::new("companyOffers", &company_id.as_str())?;
                 let args = list.args(first, after.as_deref())?;
                 match app.company_offers(caller, CompanyId::parse(&company_id), &args, total).await? {
-                    Some(page) => connection(&list, page, |row| (app::key(row), row.id), CompanyOffer::from),
-                    None => Ok(empty(total)),
+                    Some(page) => connection(&list, page, |row| (app::key(row), row.id), CompanyOffer::from).map(Some),
+                    None => Ok(None),
                 }
             }
             .await,
@@ -257,7 +257,7 @@ impl CompanyOfferQuery {
         product_id: ID,
         first: Option<i32>,
         after: Option<String>,
-    ) -> async_graphql::Result<List<CompanyOfferChange>> {
+    ) -> async_graphql::Result<Option<List<CompanyOfferChange>>> {
         let (app, caller) = scope(ctx)?;
         answer(
             async {
@@ -265,8 +265,8 @@ impl CompanyOfferQuery {
                 let args = list.args(first, after.as_deref())?;
                 let (company, product) = (CompanyId::parse(&company_id), ProductId::parse(&product_id));
                 match app.company_offer_history(caller, company, product, &args).await? {
-                    Some(page) => connection(&list, page, app::HistoryEntry::key, CompanyOfferChange::from),
-                    None => Ok(empty(true)),
+                    Some(page) => connection(&list, page, app::HistoryEntry::key, CompanyOfferChange::from).map(Some),
+                    None => Ok(None),
                 }
             }
             .await,

@@ -334,7 +334,7 @@ async fn resolving_a_caller_takes_one_statement() {
     let (id, token) = shop.sign_up("ada@example.org").await;
     let (_, key) = shop.key_of(json!({ "name": "till", "role": "SERVICE", "scopes": ["orders:read"] })).await;
     for company in ["a", "b", "c"] {
-        shop.manager_of(Shelf(&shop).company(company, |_| {}).await, &id).await;
+        shop.manager_of(Shelf(&shop).company(company, json!({})).await, &id).await;
     }
     for (bearer, statements) in [(None, 0), (Some(&token), 1), (Some(&key), 1)] {
         let count = Arc::new(std::sync::atomic::AtomicU64::new(0));
@@ -637,7 +637,7 @@ async fn a_service_keys_secret_is_told_once_and_dies_when_revoked() {
 #[tokio::test]
 async fn a_key_has_what_its_role_needs() {
     let shop = TestApp::new().await;
-    let company = Shelf(&shop).company("acme", |_| {}).await.to_string();
+    let company = Shelf(&shop).company("acme", json!({})).await.to_string();
     let refused = async |fields: Value| shop.refused(&shop.operator(), KEY_CREATE, input(fields)).await;
     assert_eq!(refused(json!({ "name": "x", "role": "MANAGER" })).await, refusal("REQUIRED", "companyId"));
     assert_eq!(refused(json!({ "name": "x", "role": "OPERATOR", "companyId": company })).await, refusal("INVALID", "companyId"));
@@ -657,8 +657,8 @@ async fn a_key_has_what_its_role_needs() {
 #[tokio::test]
 async fn a_disabled_companys_managers_lose_their_role() {
     let shop = TestApp::new().await;
-    let company = Shelf(&shop).company("acme", |_| {}).await;
-    let other = Shelf(&shop).company("other", |_| {}).await;
+    let company = Shelf(&shop).company("acme", json!({})).await;
+    let other = Shelf(&shop).company("other", json!({})).await;
     let (id, token) = shop.verified("ada@example.org").await;
     shop.manager_of(company, &id).await;
     let (_, key) = shop.key_of(json!({ "name": "portal", "role": "MANAGER", "companyId": company.to_string() })).await;
@@ -667,7 +667,7 @@ async fn a_disabled_companys_managers_lose_their_role() {
         assert!(caller.manages(company) && !caller.manages(other), "{caller:?}");
         let log = "query($company: ID!) { auditLog(filter: { companyId: $company }) { nodes { operation } } }";
         let seen = shop.ok(&caller, log, json!({ "company": company.to_string() })).await;
-        assert_eq!(seen["auditLog"]["nodes"], json!([{ "operation": "serviceKeyCreate" }]));
+        assert_eq!(seen["auditLog"]["nodes"], json!([{ "operation": "serviceKeyCreate" }, { "operation": "companyCreate" }]));
         assert_eq!(shop.top_level_code(&caller, log, json!({ "company": other.to_string() })).await, "FORBIDDEN");
         assert_eq!(shop.top_level_code(&caller, "{ auditLog { totalCount } }", json!({})).await, "FORBIDDEN");
     }
@@ -684,7 +684,7 @@ async fn a_disabled_companys_managers_lose_their_role() {
 async fn erasing_a_person_blanks_every_version_and_ends_the_account() {
     let shop = TestApp::new().await;
     let (id, token) = shop.verified("ada@example.org").await;
-    let company = Shelf(&shop).company("acme", |_| {}).await;
+    let company = Shelf(&shop).company("acme", json!({})).await;
     shop.manager_of(company, &id).await;
     let link = shop.link(&id, Road::Mail).await;
     // What an order points to: the version that its buyer typed.

@@ -53,6 +53,12 @@ const MUTATIONS: &[(&str, Right)] = &[
     ("productPricesSet", Scoped("prices:write")),
     ("exchangeRatesSet", Scoped("prices:write")),
     ("discountScheduleSet", Scoped("prices:write")),
+    ("companyCreate", Scoped("companies:write")),
+    ("companyUpdate", Scoped("companies:write")),
+    ("companyArchive", Scoped("companies:write")),
+    ("companyMembersSet", ScopedOrManager("companies:write")),
+    ("companyOffersSet", ScopedOrManager("prices:write")),
+    ("companyOffersUnset", ScopedOrManager("prices:write")),
     ("cartCreate", Anyone),
     ("cartLinesSet", Owner),
     ("cartLinesRemove", Owner),
@@ -88,6 +94,11 @@ const QUERIES: &[(&str, Right)] = &[
     ("exchangeRates", Scoped("prices:read")),
     ("discountSchedule", Scoped("prices:read")),
     ("discountSchedules", Scoped("prices:read")),
+    ("company", ScopedOrManager("companies:read")),
+    ("companies", Scoped("companies:read")),
+    ("companyMembers", ScopedOrManager("companies:read")),
+    ("companyOffers", ScopedOrManager("prices:read")),
+    ("companyOfferHistory", ScopedOrManager("prices:read")),
     ("offers", Anyone),
     ("offer", Anyone),
     ("cart", Owner),
@@ -299,7 +310,7 @@ struct Cast {
 
 impl Cast {
     async fn of(shop: &TestApp, company: CompanyId) -> Self {
-        let elsewhere = Shelf(shop).company("elsewhere", |_| {}).await;
+        let elsewhere = Shelf(shop).company("elsewhere", json!({})).await;
         let manager = async |email: &str, company: CompanyId| {
             let caller = shop.bearer(&shop.sign_up(email).await.1).await;
             let Who::Account { id, operator, .. } = caller.who else { panic!("a person") };
@@ -381,7 +392,7 @@ async fn walk(shop: &TestApp, cast: &Cast, call: &(String, Value), right: Right)
 
 async fn walk_all(kind: &str, table: &[(&str, Right)]) {
     let shop = TestApp::new().await;
-    let company = Shelf(&shop).company("acme", |_| {}).await;
+    let company = Shelf(&shop).company("acme", json!({})).await;
     let (schema, cast) = (Schema::of(&shop, company).await, Cast::of(&shop, company).await);
     let fields = if kind == "mutation" { &schema.mutations } else { &schema.queries };
     let mut wrong = Vec::new();
