@@ -594,9 +594,9 @@ async fn r47_search_finds_words_of_every_script() {
     assert_eq!(shop.top_level_code(&guest, &long, json!({})).await, "BAD_INPUT");
 }
 
-/// R47: filters by kind, product code, company, price and whether it is free; c45: a bad filter is bad input.
+/// R46, R47: filters by kind, product code, company, price and whether it is free; c45: a bad filter is bad input.
 #[tokio::test]
-async fn r47_filters_narrow_the_list() {
+async fn r46_r47_filters_narrow_the_list() {
     let shop = TestApp::new().await;
     let shelf = Shelf(&shop);
     let a = shelf.library_with("A", "A", &["5.00 USD"], json!({"productCode": "Säfety"})).await;
