@@ -445,7 +445,6 @@ impl OfferQuery {
 
     /// One offer by SKU (an earlier SKU of the product does as well) or by the product's id; give exactly one of them. Priced for `quantity`, and
     /// with `at` as its prices, the company's own terms, rates and schedules were on record at that instant. Null: there is no such offer for you.
-    #[expect(clippy::too_many_arguments, reason = "these are the arguments of the field")]
     async fn offer(
         &self,
         ctx: &Context<'_>,

@@ -231,7 +231,7 @@ pub async fn member_page(
     if let Some(after) = args.after {
         select = select.filter(company_member::Column::AccountId.gt(after));
     }
-    let rows: Vec<(Uuid, String, String, DateTime<Utc>, Option<String>)> = select.into_tuple().all(db).await?;
+    let rows = select.into_tuple::<(Uuid, String, String, DateTime<Utc>, Option<String>)>().all(db).await?;
     let rows = rows
         .into_iter()
         .map(|(account, role, via, since, email)| {
