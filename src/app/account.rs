@@ -3,6 +3,8 @@
 //! Always true here: an address counts as somebody's own only once a link mailed to it was followed. Whatever was set up before that, by
 //! whoever typed the address, ends at that moment: sign-ins, links, and a password whose owner is not signed in.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::account::{Road, new_password, password_form};
 use domain::person::Address;
@@ -402,6 +404,17 @@ impl App {
             return Ok(None);
         }
         Ok(store::account::by_id(self.db.read(), id).await?)
+    }
+
+    /// Those of these accounts that the caller may see: all for operators with `settings:read`, else its own.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn accounts_by_id(&self, caller: &Caller, ids: &[AccountId]) -> Result<HashMap<AccountId, Account>> {
+        let all = caller.may(Topic::Settings.read());
+        let seen: Vec<AccountId> = ids.iter().copied().filter(|id| all || caller.account() == Some(*id)).collect();
+        let found = store::account::by_ids(self.db.read(), &seen).await?;
+        Ok(found.into_iter().map(|account| (account.id, account)).collect())
     }
 
     /// A page of accounts, the newest first; with an address, its account alone.

@@ -1,5 +1,7 @@
 //! Keys of programs. Always true here: a key's secret is told once, when it is made, and is nowhere afterwards.
 
+use std::collections::HashMap;
+
 use domain::account::KeyRole;
 use domain::text;
 use domain::{CompanyId, ServiceKeyId};
@@ -100,6 +102,18 @@ impl App {
         }
         txn.commit().await?;
         Ok(key)
+    }
+
+    /// Those of these keys that the caller may see: all with `settings:read`, else none.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn service_keys_by_id(&self, caller: &Caller, ids: &[ServiceKeyId]) -> Result<HashMap<ServiceKeyId, ServiceKey>> {
+        if !caller.may(Topic::Settings.read()) {
+            return Ok(HashMap::new());
+        }
+        let found = store::key::by_ids(self.db.read(), ids).await?;
+        Ok(found.into_iter().map(|key| (key.id, key)).collect())
     }
 
     /// A page of keys, the newest first, revoked ones too.

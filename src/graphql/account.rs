@@ -20,6 +20,7 @@ use crate::page::ListName;
 #[derive(Debug, Clone, SimpleObject)]
 pub struct Account {
     /// Its id.
+    #[graphql(owned)]
     pub id: ID,
     /// The e-mail address as typed; null once the person was erased.
     pub email: Option<String>,

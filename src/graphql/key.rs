@@ -22,6 +22,7 @@ named_enum! {
 #[derive(Debug, Clone, SimpleObject)]
 pub struct ServiceKey {
     /// Its id.
+    #[graphql(owned)]
     pub id: ID,
     /// What it is for.
     pub name: String,

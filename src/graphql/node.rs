@@ -6,10 +6,12 @@ use async_graphql::{Context, ID, Interface, Object};
 use domain::id::{Id, Kind, parse_any};
 use uuid::Uuid;
 
+use super::account::Account;
 use super::catalog::{Course, Library, Provider, Session};
 use super::company::Company;
 use super::error::{answer, scope};
 use super::group::Group;
+use super::key::ServiceKey;
 use super::price::DiscountSchedule;
 use super::product::Product;
 use crate::app::App;
@@ -39,6 +41,10 @@ pub enum Node {
     DiscountSchedule(DiscountSchedule),
     /// An organisation that buys or resells.
     Company(Company),
+    /// Somebody who can sign in.
+    Account(Account),
+    /// A key of a program.
+    ServiceKey(ServiceKey),
 }
 
 /// Queries by id.
@@ -91,6 +97,8 @@ async fn of_kind(app: &App, caller: &Caller, prefix: &str, uuids: &[Uuid]) -> Re
             named(app.schedules_by_id(&ids(uuids)).await?, |found| Node::DiscountSchedule(found.into()))
         }
         domain::CompanyKind::PREFIX => named(app.companies_by_id(caller, &ids(uuids)).await?, |found| Node::Company(found.into())),
+        domain::AccountKind::PREFIX => named(app.accounts_by_id(caller, &ids(uuids)).await?, |found| Node::Account(found.into())),
+        domain::ServiceKeyKind::PREFIX => named(app.service_keys_by_id(caller, &ids(uuids)).await?, |found| Node::ServiceKey(found.into())),
         _ => HashMap::new(),
     })
 }

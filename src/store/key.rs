@@ -13,7 +13,7 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::page::{Key, Order, page};
-use super::{corrupt, known};
+use super::{corrupt, known, rows_in};
 use crate::page::{Page, PageArgs};
 
 /// A program's key, without its secret.
@@ -97,6 +97,15 @@ pub async fn living(db: &impl ConnectionTrait, secret_hash: &str) -> Result<Opti
 /// The database's, or a row that makes no sense.
 pub async fn by_id(db: &impl ConnectionTrait, id: ServiceKeyId) -> Result<Option<ServiceKey>, DbErr> {
     service_key::Entity::find_by_id(id.uuid()).one(db).await?.map(from_row).transpose()
+}
+
+/// The keys with these ids, in no particular order.
+///
+/// # Errors
+/// The database's, or a row that makes no sense.
+pub async fn by_ids(db: &impl ConnectionTrait, ids: &[ServiceKeyId]) -> Result<Vec<ServiceKey>, DbErr> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
+    rows_in::<service_key::Entity>(db, service_key::Column::Id, &ids).await?.into_iter().map(from_row).collect()
 }
 
 /// Revokes the key; `false` if there is none with this id that still lives.

@@ -819,3 +819,19 @@ async fn secrets_are_not_found_in_tables_or_debug_texts() {
     }
     assert!(!debug.contains(&hash), "the password's hash does not print");
 }
+
+#[tokio::test]
+async fn accounts_and_keys_are_found_by_id() {
+    let shop = TestApp::new().await;
+    let (ada, token) = shop.sign_up("ada@example.org").await;
+    let (bob, _) = shop.sign_up("bob@example.org").await;
+    let (key, _) = shop.key_of(json!({ "name": "till", "role": "OPERATOR" })).await;
+    let query = "query($ids: [ID!]!) { nodes(ids: $ids) { id __typename } }";
+    let ids = json!({ "ids": [ada, bob, key] });
+    let all = shop.ok(&shop.operator(), query, ids.clone()).await;
+    let node = |id: &str, kind: &str| json!({ "id": id, "__typename": kind });
+    assert_eq!(all["nodes"], json!([node(&ada, "Account"), node(&bob, "Account"), node(&key, "ServiceKey")]));
+    let own = shop.ok(&shop.bearer(&token).await, query, ids.clone()).await;
+    assert_eq!(own["nodes"], json!([node(&ada, "Account"), null, null]));
+    assert_eq!(shop.ok(&shop.guest(), query, ids).await["nodes"], json!([null, null, null]));
+}
