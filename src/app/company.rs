@@ -236,6 +236,18 @@ impl App {
         }
     }
 
+    /// The companies that somebody is a member of, by name; archived ones are left out.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn companies_of(&self, account: AccountId) -> Result<Vec<Company>> {
+        let ids = store::company::companies_of(self.db.read(), account, None).await?;
+        let mut companies = store::company::companies(self.db.read(), &ids).await?;
+        companies.retain(|company| company.archived_at.is_none());
+        companies.sort_by(|one, other| (&one.name, one.id).cmp(&(&other.name, other.id)));
+        Ok(companies)
+    }
+
     /// The companies with these ids that this caller may see.
     ///
     /// # Errors

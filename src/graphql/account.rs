@@ -7,6 +7,7 @@ use domain::id::format_any;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 
+use super::company::MeCompanies;
 use super::connection::{List, connection, wants_total};
 use super::error::{UserError, answer, outcome, payload, scope};
 use super::scalar::input_id;
@@ -69,11 +70,11 @@ pub enum Role {
 /// Another topic adds its fields by an `#[Object]` type of its own, in its own file, that holds the account's id; the type becomes a member here
 /// and in [`Me::of`].
 #[derive(MergedObject)]
-pub struct Me(MeAccount);
+pub struct Me(MeAccount, MeCompanies);
 
 impl Me {
     fn of(account: AccountId) -> Self {
-        Self(MeAccount { account })
+        Self(MeAccount { account }, MeCompanies(account))
     }
 }
 

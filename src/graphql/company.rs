@@ -101,6 +101,19 @@ impl Company {
     }
 }
 
+/// What companies are to the person who is signed in: a part of [`super::account::Me`].
+#[derive(Debug)]
+pub struct MeCompanies(pub domain::AccountId);
+
+#[Object]
+impl MeCompanies {
+    /// The companies that the person is a member of: named by a manager, by a redeemed token, or by the domain of a verified e-mail.
+    async fn companies(&self, ctx: &Context<'_>) -> async_graphql::Result<Vec<Company>> {
+        let (app, _) = scope(ctx)?;
+        Ok(answer(app.companies_of(self.0).await)?.into_iter().map(Company::from).collect())
+    }
+}
+
 /// Somebody whom a manager or a token made part of a company.
 #[derive(Debug, Clone, SimpleObject)]
 pub struct CompanyMember {

@@ -835,3 +835,20 @@ async fn accounts_and_keys_are_found_by_id() {
     assert_eq!(own["nodes"], json!([node(&ada, "Account"), null, null]));
     assert_eq!(shop.ok(&shop.guest(), query, ids).await["nodes"], json!([null, null, null]));
 }
+
+#[tokio::test]
+async fn me_lists_the_companies_of_a_member() {
+    let shop = TestApp::new().await;
+    let (id, token) = shop.verified("ada@acme.example").await;
+    let shelf = Shelf(&shop);
+    let managed = shelf.company("managed", json!({})).await;
+    shelf.company("by-domain", json!({ "emailDomains": ["acme.example"] })).await;
+    shelf.company("others", json!({})).await;
+    shop.manager_of(managed, &id).await;
+    let me = "{ me { roles companies { key } } }";
+    let (answer, statements) = shop.counted(&shop.bearer(&token).await, me, json!({})).await;
+    let expected = json!({ "roles": ["CUSTOMER", "MANAGER"], "companies": [{ "key": "by-domain" }, { "key": "managed" }] });
+    assert_eq!((&answer["data"]["me"], statements), (&expected, 3));
+    let unproven = shop.bearer(&shop.sign_up("bob@acme.example").await.1).await;
+    assert_eq!(shop.ok(&unproven, me, json!({})).await["me"]["companies"], json!([]));
+}
