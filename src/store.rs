@@ -21,6 +21,8 @@ pub mod cart;
 pub mod catalog;
 pub mod company;
 pub mod company_offer;
+pub mod enrollment;
+pub mod entitlement;
 pub mod group;
 pub mod idempotency;
 pub mod installation;
@@ -34,6 +36,7 @@ pub mod person;
 pub mod price;
 pub mod product;
 pub mod search;
+pub mod token;
 
 tokio::task_local! {
     /// Counts the SQL statements of whatever runs inside its scope.

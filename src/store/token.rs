@@ -1,0 +1,355 @@
+//! Registration tokens: seats that were sold and the codes that open them. A code is looked up by its keyed hash and kept sealed.
+//!
+//! Always true here: a seat changes hands by a conditional update, so that of two callers at once one gets it.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use domain::entitlement::{SourceKind, Target, TargetKind};
+use domain::terms::Terms;
+use domain::token::TokenStatus;
+use domain::{AccountId, CompanyId, OrderId, OrderLineId, ProductId, SessionId, TokenId};
+use entity::token::{ActiveModel, Column, Entity, Model};
+use entity::{company_member, order};
+use sea_orm::sea_query::{LockType, OnConflict};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QueryOrder,
+    QuerySelect,
+};
+use uuid::Uuid;
+
+use super::catalog::{ROWS, all_known, uuids};
+use super::page::{Key, Order, page};
+use super::{CHUNK, corrupt, known, rows_in};
+use crate::page::{Page, PageArgs};
+
+/// One code of a seat.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Token {
+    /// Id.
+    pub id: TokenId,
+    /// The line that sold the seat.
+    pub line: OrderLineId,
+    /// Number of the seat, from 1.
+    pub seat: i32,
+    /// Which code of the seat, from 1.
+    pub issue: i32,
+    /// The order behind it.
+    pub order: Option<OrderId>,
+    /// The company whose managers see it, and whose member the redeemer becomes.
+    pub company: Option<CompanyId>,
+    /// The account that bought it.
+    pub owner: Option<AccountId>,
+    /// The product.
+    pub product: ProductId,
+    /// What it opens.
+    pub target: Target,
+    /// The dated session.
+    pub session: Option<SessionId>,
+    /// Terms of the access it gives.
+    pub terms: Terms,
+    /// Keyed hash of the code.
+    pub code_hash: String,
+    /// The code, sealed.
+    pub code_sealed: String,
+    /// Last characters of the code.
+    pub code_hint: String,
+    /// Status as stored; see `domain::token::status`.
+    pub status: TokenStatus,
+    /// Until when it can be redeemed.
+    pub ends_at: Option<DateTime<Utc>>,
+    /// Who redeemed it.
+    pub redeemed_by: Option<AccountId>,
+    /// When.
+    pub redeemed_at: Option<DateTime<Utc>>,
+    /// When it was issued.
+    pub created_at: DateTime<Utc>,
+    /// When it last changed.
+    pub touched_at: DateTime<Utc>,
+}
+
+/// Which tokens a list shows.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+pub struct TokenFilter {
+    /// Of this company.
+    pub company: Option<CompanyId>,
+    /// Of this order.
+    pub order: Option<OrderId>,
+    /// Bought by this account.
+    pub owner: Option<AccountId>,
+    /// With this status at the instant of asking.
+    pub status: Option<TokenStatus>,
+}
+
+fn record(row: Model) -> Result<Token, DbErr> {
+    let kind = known(TargetKind::parse(&row.target_kind), "kind of target", &row.target_kind)?;
+    Ok(Token {
+        id: row.id.into(),
+        line: row.source_id.into(),
+        seat: row.seat,
+        issue: row.issue,
+        order: row.order_id.map(Into::into),
+        company: row.company_id.map(Into::into),
+        owner: row.owner_account_id.map(Into::into),
+        product: row.product_id.into(),
+        target: Target::new(kind, row.target_id),
+        session: row.session_id.map(Into::into),
+        terms: serde_json::from_value(row.terms).map_err(corrupt)?,
+        code_hash: row.code_hash,
+        code_sealed: row.code_sealed,
+        code_hint: row.code_hint,
+        status: known(TokenStatus::parse(&row.status), "status of a token", &row.status)?,
+        ends_at: row.ends_at,
+        redeemed_by: row.redeemed_by.map(Into::into),
+        redeemed_at: row.redeemed_at,
+        created_at: row.created_at,
+        touched_at: row.touched_at,
+    })
+}
+
+fn row(record: &Token) -> Result<ActiveModel, DbErr> {
+    Ok(ActiveModel {
+        id: Set(record.id.uuid()),
+        source_kind: Set(SourceKind::OrderLine.name().to_owned()),
+        source_id: Set(record.line.uuid()),
+        seat: Set(record.seat),
+        issue: Set(record.issue),
+        order_id: Set(record.order.map(OrderId::uuid)),
+        company_id: Set(record.company.map(CompanyId::uuid)),
+        owner_account_id: Set(record.owner.map(AccountId::uuid)),
+        product_id: Set(record.product.uuid()),
+        target_kind: Set(record.target.kind().name().to_owned()),
+        target_id: Set(record.target.uuid()),
+        session_id: Set(record.session.map(SessionId::uuid)),
+        terms: Set(serde_json::to_value(record.terms).map_err(corrupt)?),
+        code_hash: Set(record.code_hash.clone()),
+        code_sealed: Set(record.code_sealed.clone()),
+        code_hint: Set(record.code_hint.clone()),
+        status: Set(record.status.name().to_owned()),
+        ends_at: Set(record.ends_at),
+        redeemed_by: Set(record.redeemed_by.map(AccountId::uuid)),
+        redeemed_at: Set(record.redeemed_at),
+        created_at: Set(record.created_at),
+        touched_at: Set(record.touched_at),
+    })
+}
+
+/// Holds the order's row against whoever takes it for a refund, to the end of the transaction; several who redeem its seats at once do not
+/// wait for each other. Taken before tokens and learners, as refunds do.
+///
+/// # Errors
+/// The database's.
+pub async fn hold_order(txn: &DatabaseTransaction, id: OrderId) -> Result<(), DbErr> {
+    order::Entity::find_by_id(id.uuid()).select_only().column(order::Column::Id).lock(LockType::Share).into_tuple::<Uuid>().one(txn).await?;
+    Ok(())
+}
+
+/// Writes new tokens; seats that have this issue are left as they are.
+///
+/// # Errors
+/// The database's.
+pub async fn insert(txn: &impl ConnectionTrait, new: &[Token]) -> Result<u64, DbErr> {
+    let mut written = 0;
+    for chunk in new.chunks(ROWS) {
+        let rows = chunk.iter().map(row).collect::<Result<Vec<_>, _>>()?;
+        let once = OnConflict::columns([Column::SourceKind, Column::SourceId, Column::Seat, Column::Issue]).do_nothing().to_owned();
+        written += match Entity::insert_many(rows).on_conflict(once).exec_without_returning(txn).await {
+            Ok(rows) => rows,
+            Err(DbErr::RecordNotInserted) => 0,
+            Err(other) => return Err(other),
+        };
+    }
+    Ok(written)
+}
+
+/// The numbers of the seats of a line that have a code.
+///
+/// # Errors
+/// The database's.
+pub async fn seats_of_line(db: &impl ConnectionTrait, line: OrderLineId) -> Result<Vec<i32>, DbErr> {
+    of_line(line, Entity::find().select_only().column(Column::Seat).distinct()).into_tuple().all(db).await
+}
+
+fn of_line<Q: QueryFilter>(line: OrderLineId, query: Q) -> Q {
+    query.filter(Column::SourceKind.eq(SourceKind::OrderLine.name())).filter(Column::SourceId.eq(line.uuid()))
+}
+
+/// The tokens with these ids.
+///
+/// # Errors
+/// The database's, or a row that makes no sense.
+pub async fn by_ids(db: &impl ConnectionTrait, ids: &[TokenId]) -> Result<Vec<Token>, DbErr> {
+    rows_in::<Entity>(db, Column::Id, &uuids(ids)).await?.into_iter().map(record).collect()
+}
+
+/// The token of a code, by the code's keyed hash.
+///
+/// # Errors
+/// The database's, or a row that makes no sense.
+pub async fn by_code(db: &impl ConnectionTrait, code_hash: &str) -> Result<Option<Token>, DbErr> {
+    Entity::find().filter(Column::CodeHash.eq(code_hash)).one(db).await?.map(record).transpose()
+}
+
+/// The tokens of these orders that are not void, in order of line, seat and issue.
+///
+/// # Errors
+/// The database's, or a row that makes no sense.
+pub async fn not_void_of_orders(db: &impl ConnectionTrait, orders: &[OrderId]) -> Result<Vec<Token>, DbErr> {
+    let mut found = Vec::new();
+    for chunk in uuids(orders).chunks(CHUNK) {
+        let rows = Entity::find()
+            .filter(Column::OrderId.is_in(chunk.iter().copied()))
+            .filter(Column::Status.ne(TokenStatus::Void.name()))
+            .order_by_asc(Column::SourceId)
+            .order_by_asc(Column::Seat)
+            .order_by_asc(Column::Issue)
+            .all(db)
+            .await?;
+        found.extend(rows.into_iter().map(record).collect::<Result<Vec<_>, _>>()?);
+    }
+    Ok(found)
+}
+
+/// Some token of this order.
+///
+/// # Errors
+/// The database's, or a row that makes no sense.
+pub async fn first_of_order(db: &impl ConnectionTrait, order: OrderId) -> Result<Option<Token>, DbErr> {
+    Entity::find().filter(Column::OrderId.eq(order.uuid())).order_by_asc(Column::Id).one(db).await?.map(record).transpose()
+}
+
+/// The ids of an order's tokens that are not void, by line.
+///
+/// # Errors
+/// The database's.
+pub async fn ids_not_void(db: &impl ConnectionTrait, order: OrderId) -> Result<HashMap<OrderLineId, Vec<TokenId>>, DbErr> {
+    let rows: Vec<(Uuid, Uuid)> = Entity::find()
+        .select_only()
+        .column(Column::SourceId)
+        .column(Column::Id)
+        .filter(Column::OrderId.eq(order.uuid()))
+        .filter(Column::Status.ne(TokenStatus::Void.name()))
+        .order_by_asc(Column::Seat)
+        .order_by_asc(Column::Issue)
+        .into_tuple()
+        .all(db)
+        .await?;
+    let mut found: HashMap<OrderLineId, Vec<TokenId>> = HashMap::new();
+    for (line, token) in rows {
+        found.entry(line.into()).or_default().push(token.into());
+    }
+    Ok(found)
+}
+
+fn unused() -> Condition {
+    Condition::all().add(Column::Status.is_in([TokenStatus::Free, TokenStatus::Assigned].map(TokenStatus::name)))
+}
+
+/// The ids of the line's tokens that nobody redeemed and nobody voided, the newest seat first.
+///
+/// # Errors
+/// The database's.
+pub async fn unused_of_line(db: &impl ConnectionTrait, line: OrderLineId, most: Option<u64>) -> Result<Vec<TokenId>, DbErr> {
+    let mut select = of_line(line, Entity::find().select_only().column(Column::Id).filter(unused()))
+        .order_by_desc(Column::Seat)
+        .order_by_desc(Column::Issue);
+    if let Some(most) = most {
+        select = select.limit(most);
+    }
+    Ok(select.into_tuple::<Uuid>().all(db).await?.into_iter().map(Into::into).collect())
+}
+
+/// Voids those of these tokens that nobody redeemed. Says how many that were.
+///
+/// # Errors
+/// The database's.
+pub async fn void(txn: &impl ConnectionTrait, ids: &[TokenId], now: DateTime<Utc>) -> Result<u64, DbErr> {
+    let mut voided = 0;
+    for chunk in uuids(ids).chunks(CHUNK) {
+        let done = Entity::update_many()
+            .set(ActiveModel { status: Set(TokenStatus::Void.name().to_owned()), touched_at: Set(now), ..Default::default() })
+            .filter(Column::Id.is_in(chunk.iter().copied()))
+            .filter(unused())
+            .exec(txn)
+            .await?;
+        voided += done.rows_affected;
+    }
+    Ok(voided)
+}
+
+/// Redeems a token for an account, if nobody did and its time is not over; says whether it was.
+///
+/// # Errors
+/// The database's.
+pub async fn redeem(txn: &impl ConnectionTrait, id: TokenId, account: AccountId, now: DateTime<Utc>) -> Result<bool, DbErr> {
+    let done = Entity::update_many()
+        .set(ActiveModel {
+            status: Set(TokenStatus::Redeemed.name().to_owned()),
+            redeemed_by: Set(Some(account.uuid())),
+            redeemed_at: Set(Some(now)),
+            touched_at: Set(now),
+            ..Default::default()
+        })
+        .filter(Column::Id.eq(id.uuid()))
+        .filter(unused())
+        .filter(Condition::any().add(Column::EndsAt.is_null()).add(Column::EndsAt.gt(now)))
+        .exec(txn)
+        .await?;
+    Ok(done.rows_affected == 1)
+}
+
+/// A page of tokens, the oldest first.
+///
+/// # Errors
+/// The database's, or a row that makes no sense.
+pub async fn list(
+    db: &impl ConnectionTrait,
+    filter: &TokenFilter,
+    now: DateTime<Utc>,
+    args: &PageArgs<(Key, Uuid)>,
+    with_total: bool,
+) -> Result<Page<Token>, DbErr> {
+    let mut select = Entity::find();
+    if let Some(company) = filter.company {
+        select = select.filter(Column::CompanyId.eq(company.uuid()));
+    }
+    if let Some(order) = filter.order {
+        select = select.filter(Column::OrderId.eq(order.uuid()));
+    }
+    if let Some(owner) = filter.owner {
+        select = select.filter(Column::OwnerAccountId.eq(owner.uuid()));
+    }
+    let over = Condition::all().add(Column::EndsAt.is_not_null()).add(Column::EndsAt.lte(now));
+    match filter.status {
+        None => {}
+        Some(TokenStatus::Expired) => select = select.filter(unused()).filter(over),
+        Some(status @ (TokenStatus::Free | TokenStatus::Assigned)) => {
+            select = select.filter(Column::Status.eq(status.name())).filter(over.not());
+        }
+        Some(status @ (TokenStatus::Redeemed | TokenStatus::Void)) => select = select.filter(Column::Status.eq(status.name())),
+    }
+    let order = Order { column: Column::CreatedAt, id: Column::Id, descending: false };
+    all_known(page(db, select, order, args, with_total).await?, record)
+}
+
+/// Makes somebody a learner of a company by a redeemed token; who is a member stays what they are.
+///
+/// # Errors
+/// The database's.
+pub async fn join_company(txn: &impl ConnectionTrait, company: CompanyId, account: AccountId, now: DateTime<Utc>) -> Result<(), DbErr> {
+    let once = OnConflict::columns([company_member::Column::CompanyId, company_member::Column::AccountId]).do_nothing().to_owned();
+    let joined = company_member::Entity::insert(company_member::ActiveModel {
+        company_id: Set(company.uuid()),
+        account_id: Set(account.uuid()),
+        role: Set("LEARNER".to_owned()),
+        via: Set("TOKEN".to_owned()),
+        since: Set(now),
+    })
+    .on_conflict(once)
+    .exec_without_returning(txn)
+    .await;
+    match joined {
+        Ok(_) | Err(DbErr::RecordNotInserted) => Ok(()),
+        Err(other) => Err(other),
+    }
+}
