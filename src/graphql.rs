@@ -12,6 +12,7 @@ pub mod connection;
 pub mod error;
 pub mod group;
 pub mod key;
+pub mod learning;
 pub mod live;
 pub mod loader;
 pub mod node;
@@ -37,6 +38,7 @@ pub struct Query(
     account::AccountQuery,
     key::KeyQuery,
     audit::AuditQuery,
+    learning::LearningQuery,
 );
 
 /// Every mutation.
@@ -51,6 +53,7 @@ pub struct Mutation(
     cart::CartMutation,
     account::AccountMutation,
     key::KeyMutation,
+    learning::LearningMutation,
 );
 
 /// Every subscription.

@@ -282,6 +282,14 @@ impl Caller {
         self.account().ok_or_else(|| self.denied("This is for a signed-in person."))
     }
 
+    /// Lets everybody pass who is signed in, programs too.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] for guests.
+    pub fn require_sign_in(&self) -> Result<()> {
+        if matches!(self.who, Who::Guest) { Err(self.denied("This is for people and programs that are signed in.")) } else { Ok(()) }
+    }
+
     /// The refusal of an operation that is not for this caller.
     pub fn denied(&self, why: &str) -> Error {
         match &self.who {

@@ -246,9 +246,7 @@ impl App {
         store::entitlement::lock_learners_of_order(txn, order).await?;
         let (tokens, given) = match ends {
             Ends::Nothing => (Vec::new(), Vec::new()),
-            Ends::Everything => {
-                (store::token::unused_of_line(txn, line, None).await?, store::entitlement::of_line(txn, line).await?)
-            }
+            Ends::Everything => (store::token::unused_of_line(txn, line, None).await?, store::entitlement::of_line(txn, line).await?),
             Ends::Units(units) => (store::token::unused_of_line(txn, line, Some(u64::from(*units))).await?, Vec::new()),
             Ends::Tokens(ids) => {
                 let unused: HashSet<TokenId> = store::token::unused_of_line(txn, line, None).await?.into_iter().collect();

@@ -53,7 +53,7 @@ pub struct EntitlementView {
     pub standing: Standing,
     /// Title of what it is to.
     pub title: String,
-    /// The courses that it holds, in order, and whether each is open now.
+    /// The courses that it holds, in order, and whether it opens each of them now.
     pub courses: Vec<(ListedCourse, bool)>,
 }
 
@@ -353,7 +353,10 @@ impl<'a> Learner<'a> {
                     holdings.list(held.id()).map(|list| list.courses.clone()).unwrap_or_default()
                 }
             };
-            let open = |course| holdings.is_open(course, &self.facts.passed, now);
+            let open = |course| {
+                let explained = holdings.explain(course, &self.facts.passed, now);
+                explained.iter().any(|explanation| explanation.grant == held.id() && explanation.why.opens())
+            };
             EntitlementView {
                 entitlement: held.clone(),
                 standing: standing.get(&held.id()).copied().unwrap_or(Standing::Ended),
@@ -393,38 +396,44 @@ impl App {
     /// Nobody is signed in.
     pub async fn me_entitlements(&self, caller: &Caller) -> Result<Vec<EntitlementView>> {
         let account = caller.require_account()?;
-        let mut views = self.entitlements_of(account).await?;
+        let mut views = self.entitlements_of(&[account]).await?;
         views.reverse();
         Ok(views)
     }
 
-    async fn entitlements_of(&self, account: AccountId) -> Result<Vec<EntitlementView>> {
+    async fn entitlements_of(&self, accounts: &[AccountId]) -> Result<Vec<EntitlementView>> {
         let db = self.db.read();
-        let learners = self.learner(db, account).await?;
-        let learner = learners.of(account);
-        let titles = target_titles(db, learner.facts.entitlements.iter().map(|held| held.grant.target)).await?;
-        learner.views(&titles, self.now())
-    }
-
-    /// One grant; `None` for an id of nothing and for one that the caller may not see.
-    ///
-    /// # Errors
-    /// The database's.
-    pub async fn entitlement(&self, caller: &Caller, id: EntitlementId) -> Result<Option<EntitlementView>> {
-        let Some(held) = store::entitlement::by_ids(self.db.read(), &[id]).await?.pop() else { return Ok(None) };
-        if !self.may_see_learner(caller, held.grant.account).await? {
-            return Ok(None);
+        // What a grant opens by itself does not hang on the groups that somebody is in.
+        let learners = Learners::load(db, accounts, &HashMap::new()).await?;
+        let targets = learners.learners.values().flat_map(|facts| &facts.entitlements).map(|held| held.grant.target);
+        let titles = target_titles(db, targets).await?;
+        let mut views = Vec::new();
+        for account in accounts {
+            views.extend(learners.of(*account).views(&titles, self.now())?);
         }
-        Ok(self.entitlements_of(held.grant.account).await?.into_iter().find(|view| view.entitlement.id() == id))
+        Ok(views)
     }
 
-    /// One enrollment; `None` for an id of nothing and for one that the caller may not see.
+    /// Those of these grants that the caller may see.
     ///
     /// # Errors
     /// The database's.
-    pub async fn enrollment(&self, caller: &Caller, id: EnrollmentId) -> Result<Option<Enrollment>> {
-        let Some(found) = store::enrollment::by_ids(self.db.read(), &[id]).await?.pop() else { return Ok(None) };
-        Ok(self.may_see_learner(caller, found.account).await?.then_some(found))
+    pub async fn entitlements_by_id(&self, caller: &Caller, ids: &[EntitlementId]) -> Result<HashMap<EntitlementId, EntitlementView>> {
+        let db = self.db.read();
+        let held = store::entitlement::by_ids(db, ids).await?;
+        let seen = self.learners_seen(caller, held.iter().map(|held| held.grant.account)).await?;
+        let views = self.entitlements_of(&seen).await?.into_iter().filter(|view| ids.contains(&view.entitlement.id()));
+        Ok(views.map(|view| (view.entitlement.id(), view)).collect())
+    }
+
+    /// Those of these enrollments that the caller may see.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn enrollments_by_id(&self, caller: &Caller, ids: &[EnrollmentId]) -> Result<HashMap<EnrollmentId, Enrollment>> {
+        let found = store::enrollment::by_ids(self.db.read(), ids).await?;
+        let seen = self.learners_seen(caller, found.iter().map(|enrollment| enrollment.account)).await?;
+        Ok(found.into_iter().filter(|found| seen.contains(&found.account)).map(|found| (found.id, found)).collect())
     }
 
     /// The results of enrollments that the caller may see, each list the oldest first.
@@ -439,24 +448,32 @@ impl App {
         Ok(found)
     }
 
-    async fn may_see_learner(&self, caller: &Caller, account: AccountId) -> Result<bool> {
-        Ok(caller.account() == Some(account) || self.may_for_learner(self.db.read(), caller, Topic::Learning.read(), account).await?)
+    async fn learners_seen(&self, caller: &Caller, accounts: impl Iterator<Item = AccountId>) -> Result<Vec<AccountId>> {
+        let accounts: Vec<AccountId> = accounts.collect::<BTreeSet<_>>().into_iter().collect();
+        let reached = self.learners_within_reach(self.db.read(), caller, Topic::Learning.read(), &accounts).await?;
+        Ok(accounts.into_iter().filter(|account| caller.account() == Some(*account) || reached.contains(account)).collect())
     }
 
-    /// Whether an operator's or key's scope, or managing a company that the learner is a member of, lets the caller at this learner.
-    async fn may_for_learner(&self, db: &impl ConnectionTrait, caller: &Caller, scope: Scope, account: AccountId) -> Result<bool> {
+    /// Those of these learners whom an operator's or key's scope, or managing a company that they are members of, lets the caller at.
+    async fn learners_within_reach(
+        &self,
+        db: &impl ConnectionTrait,
+        caller: &Caller,
+        scope: Scope,
+        accounts: &[AccountId],
+    ) -> Result<BTreeSet<AccountId>> {
         if caller.may(scope) {
-            return Ok(true);
+            return Ok(accounts.iter().copied().collect());
         }
         let managed: Vec<CompanyId> = match &caller.who {
             Who::Account { manages, .. } => manages.clone(),
             Who::ManagerKey { company, .. } if caller.may_for(scope, *company) => vec![*company],
-            _ => return Ok(false),
+            Who::ManagerKey { .. } | Who::Guest | Who::Key { .. } | Who::System => Vec::new(),
         };
-        if managed.is_empty() {
-            return Ok(false);
+        if managed.is_empty() || accounts.is_empty() {
+            return Ok(BTreeSet::new());
         }
-        Ok(store::company::companies_of(db, account, None).await?.iter().any(|company| managed.contains(company)))
+        Ok(store::company::members_among(db, &managed, accounts).await?)
     }
 
     /// Why a course is open for a learner or is not; the caller unless one is named. `None`: there is no such course, or the learner is not the
@@ -465,14 +482,12 @@ impl App {
     /// # Errors
     /// Nobody is signed in; the database's.
     pub async fn access_explain(&self, caller: &Caller, course: CourseId, account: Option<AccountId>) -> Result<Option<AccessView>> {
-        if matches!(caller.who, Who::Guest) {
-            return Err(caller.denied("Who may open a course is told to people who are signed in."));
-        }
+        caller.require_sign_in()?;
         let account = match account {
             Some(account) => account,
             None => caller.require_account()?,
         };
-        if !self.may_see_learner(caller, account).await? {
+        if self.learners_seen(caller, std::iter::once(account)).await?.is_empty() {
             return Ok(None);
         }
         let db = self.db.read();
@@ -508,9 +523,9 @@ impl App {
     /// [`Code::PaymentRequired`] with what to buy if nothing opens the course, [`Code::CourseLocked`] if an earlier one has to be passed;
     /// [`Code::NotFound`] for a course that is not there or a learner whom this caller may not act for.
     pub async fn enrollment_start(&self, caller: &Caller, course: CourseId, account: Option<AccountId>) -> Result<Enrollment, NotStarted> {
+        caller.require_sign_in()?;
         let account = match account {
             Some(account) if caller.account() == Some(account) || caller.may(Topic::Learning.write()) => account,
-            Some(_) if matches!(caller.who, Who::Guest) => return Err(caller.denied("Courses are started by their learners.").into()),
             Some(_) => return Err(Error::not_found("accountId", "learner").into()),
             None => caller.require_account()?,
         };
@@ -589,16 +604,12 @@ impl App {
     }
 
     /// The refusal to open a course that nothing opens, with what would.
-    async fn payment_required(
-        &self,
-        caller: &Caller,
-        refusal: &StartRefusal,
-        course: CourseId,
-        account: AccountId,
-    ) -> Result<NotStarted> {
+    async fn payment_required(&self, caller: &Caller, refusal: &StartRefusal, course: CourseId, account: AccountId) -> Result<NotStarted> {
         let remedy = self.remedy(course, account).await?;
         let message = match &remedy {
-            Some(remedy) => format!("{}. Offer {:?} ({}) opens it: {}", capitalised(&refusal.to_string()), remedy.title, remedy.sku, remedy.url),
+            Some(remedy) => {
+                format!("{}. Offer {:?} ({}) opens it: {}", capitalised(&refusal.to_string()), remedy.title, remedy.sku, remedy.url)
+            }
             None => format!("{}. Nothing that is on sale holds it at present.", capitalised(&refusal.to_string())),
         };
         tracing::debug!(%course, actor = caller.actor(), "nothing opens the course");
@@ -624,10 +635,8 @@ impl App {
     /// # Errors
     /// Not for this caller; a learner who has no place in the course; a score that is no number.
     pub async fn enrollment_result_record(&self, caller: &Caller, cmd: ResultRecord) -> Result<Enrollment> {
+        may_record_results(caller)?;
         let scope = Topic::Learning.write();
-        if !caller.may(scope) && !caller.is_manager() {
-            return Err(caller.denied("Results are recorded by operators, programs and managers of the learner's company."));
-        }
         let score = cmd.score.as_deref().map(check_score).transpose()?;
         let (field, what) = match cmd.place {
             Place::Enrollment(_) => ("enrollmentId", "enrollment"),
@@ -646,7 +655,7 @@ impl App {
         store::entitlement::lock_learners(&txn, &[account]).await?;
         // A manager is a learner too, and never the judge of that.
         let own = caller.account() == Some(account) && !caller.may(scope);
-        if own || !self.may_for_learner(&txn, caller, scope, account).await? {
+        if own || self.learners_within_reach(&txn, caller, scope, &[account]).await?.is_empty() {
             return Err(missing());
         }
         let old = match store::enrollment::of_course(&txn, account, course).await? {
@@ -702,8 +711,19 @@ impl App {
         let new = json!({ "account": known.grant.account, "reason": reason, "endedAt": now });
         self.audit(&txn, caller, "entitlementEnd", Object::new("entitlement", id.uuid()), None, Some(new)).await?;
         txn.commit().await?;
-        self.entitlements_of(known.grant.account).await?.into_iter().find(|view| view.entitlement.id() == id).ok_or_else(missing)
+        self.entitlements_of(&[known.grant.account]).await?.into_iter().find(|view| view.entitlement.id() == id).ok_or_else(missing)
     }
+}
+
+/// Whether the caller may record results at all: an operator, a program or a company's manager.
+///
+/// # Errors
+/// Nobody of them.
+pub fn may_record_results(caller: &Caller) -> Result<()> {
+    if caller.may(Topic::Learning.write()) || caller.is_manager() {
+        return Ok(());
+    }
+    Err(caller.denied("Results are recorded by operators, programs and managers of the learner's company."))
 }
 
 fn capitalised(sentence: &str) -> String {
@@ -716,7 +736,9 @@ fn check_score(text: &str) -> Result<String> {
     let text = text.trim();
     match text.parse::<rust_decimal::Decimal>() {
         Ok(_) if text.len() <= 20 => Ok(text.to_owned()),
-        _ => Err(Error::refused(Code::Invalid, ["score"], "Give the score as a decimal number of at most 20 characters, such as \"87.5\".")),
+        _ => {
+            Err(Error::refused(Code::Invalid, ["score"], "Give the score as a decimal number of at most 20 characters, such as \"87.5\"."))
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use async_graphql::dataloader::{DataLoader, Loader};
 use async_graphql::{Context, Data, Executor, Request, Response, ServerError};
-use domain::{CourseId, DiscountScheduleId, GroupId, LibraryId, ProductId, ProviderId, SessionId};
+use domain::{CourseId, DiscountScheduleId, EnrollmentId, GroupId, LibraryId, ProductId, ProviderId, SessionId};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, FuturesUnordered, StreamExt};
 use uuid::Uuid;
@@ -23,7 +23,7 @@ use super::BursarSchema;
 use super::error::{refusal, top_level};
 use crate::app::App;
 use crate::app::caller::Caller;
-use crate::app::{catalog, group, price, product};
+use crate::app::{catalog, group, learning, price, product};
 
 /// Most keys of one batch: as many as one statement names.
 const BATCH: usize = 1_000;
@@ -100,6 +100,10 @@ pub struct PricesOf(pub ProductId);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SkusOf(pub ProductId);
 
+/// The results of an enrollment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ResultsOf(pub EnrollmentId);
+
 /// Loads the values of `Key` by a method of the app that takes ids and gives a map by id.
 macro_rules! loads {
     ($($key:ty => $value:ty, $method:ident;)*) => {
@@ -148,6 +152,7 @@ loads_of! {
     ContentOf => Vec<group::Content>, content_of;
     PricesOf => Vec<price::Price>, prices_of;
     SkusOf => Vec<product::ReservedSku>, skus_of;
+    ResultsOf => Vec<learning::ResultRow>, results_of;
 }
 
 /// The schema as it is to be run: each operation gets the app and loaders of its own, which run within its task.

@@ -12,6 +12,7 @@ use super::company::Company;
 use super::error::{answer, scope};
 use super::group::Group;
 use super::key::ServiceKey;
+use super::learning::{Enrollment, Entitlement};
 use super::price::DiscountSchedule;
 use super::product::Product;
 use crate::app::App;
@@ -45,6 +46,10 @@ pub enum Node {
     Account(Account),
     /// A key of a program.
     ServiceKey(ServiceKey),
+    /// A grant.
+    Entitlement(Entitlement),
+    /// A learner's place in a course.
+    Enrollment(Enrollment),
 }
 
 /// Queries by id.
@@ -99,6 +104,10 @@ async fn of_kind(app: &App, caller: &Caller, prefix: &str, uuids: &[Uuid]) -> Re
         domain::CompanyKind::PREFIX => named(app.companies_by_id(caller, &ids(uuids)).await?, |found| Node::Company(found.into())),
         domain::AccountKind::PREFIX => named(app.accounts_by_id(caller, &ids(uuids)).await?, |found| Node::Account(found.into())),
         domain::ServiceKeyKind::PREFIX => named(app.service_keys_by_id(caller, &ids(uuids)).await?, |found| Node::ServiceKey(found.into())),
+        domain::EntitlementKind::PREFIX => {
+            named(app.entitlements_by_id(caller, &ids(uuids)).await?, |found| Node::Entitlement(found.into()))
+        }
+        domain::EnrollmentKind::PREFIX => named(app.enrollments_by_id(caller, &ids(uuids)).await?, |found| Node::Enrollment(found.into())),
         _ => HashMap::new(),
     })
 }

@@ -2,7 +2,7 @@
 //!
 //! Always true here: whoever changes what a company has (itself, its people, its overrides) holds its row to the end of the transaction.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
@@ -336,6 +336,43 @@ pub async fn companies_of(db: &impl ConnectionTrait, account: AccountId, among: 
         select = select.filter(company::Column::Id.eq(among.uuid()));
     }
     Ok(select.into_tuple::<uuid::Uuid>().all(db).await?.into_iter().map(CompanyId::new).collect())
+}
+
+/// Those of these accounts that are members of one of these companies.
+///
+/// # Errors
+/// The database's.
+pub async fn members_among(
+    db: &impl ConnectionTrait,
+    companies: &[CompanyId],
+    accounts: &[AccountId],
+) -> Result<BTreeSet<AccountId>, DbErr> {
+    let companies: Vec<uuid::Uuid> = companies.iter().map(|company| company.uuid()).collect();
+    let found = rows_in::<company::Entity>(db, company::Column::Id, &companies).await?;
+    let domains: BTreeSet<String> =
+        found.into_iter().map(Company::of).collect::<Result<Vec<_>, _>>()?.into_iter().flat_map(|company| company.email_domains).collect();
+    let named = Query::select()
+        .column(company_member::Column::AccountId)
+        .from(company_member::Entity)
+        .and_where(company_member::Column::CompanyId.is_in(companies))
+        .take();
+    let by_domain = Condition::all()
+        .add(account::Column::EmailVerifiedAt.is_not_null())
+        .add(account::Column::EmailDomain.ne(""))
+        .add(account::Column::EmailDomain.is_in(domains));
+    let mut members = BTreeSet::new();
+    for chunk in accounts.chunks(CHUNK) {
+        let rows = account::Entity::find()
+            .select_only()
+            .column(account::Column::Id)
+            .filter(account::Column::Id.is_in(chunk.iter().map(|account| account.uuid())))
+            .filter(Condition::any().add(account::Column::Id.in_subquery(named.clone())).add(by_domain.clone()))
+            .into_tuple::<uuid::Uuid>()
+            .all(db)
+            .await?;
+        members.extend(rows.into_iter().map(AccountId::new));
+    }
+    Ok(members)
 }
 
 /// The domain of somebody's e-mail, if that is verified.

@@ -184,8 +184,7 @@ async fn of_targets(db: &impl ConnectionTrait, accounts: &[AccountId], targets: 
         if let Some(targets) = targets {
             select = select.filter(Column::TargetId.is_in(targets.iter().copied()));
         }
-        let rows =
-            select.order_by_asc(Column::GrantedAt).order_by_asc(Column::Seq).order_by_asc(Column::Id).all(db).await?.into_iter();
+        let rows = select.order_by_asc(Column::GrantedAt).order_by_asc(Column::Seq).order_by_asc(Column::Id).all(db).await?.into_iter();
         found.extend(rows.map(record).collect::<Result<Vec<_>, _>>()?);
     }
     Ok(found)
@@ -260,12 +259,8 @@ fn given_by_line(line: OrderLineId) -> Condition {
 /// # Errors
 /// The database's.
 pub async fn order_of_line(db: &impl ConnectionTrait, line: OrderLineId) -> Result<Option<OrderId>, DbErr> {
-    let found = order_line::Entity::find_by_id(line.uuid())
-        .select_only()
-        .column(order_line::Column::OrderId)
-        .into_tuple::<Uuid>()
-        .one(db)
-        .await?;
+    let found =
+        order_line::Entity::find_by_id(line.uuid()).select_only().column(order_line::Column::OrderId).into_tuple::<Uuid>().one(db).await?;
     Ok(found.map(Into::into))
 }
 
@@ -349,9 +344,7 @@ pub async fn keep(txn: &impl ConnectionTrait, line: OrderLineId) -> Result<(), D
 
 /// The condition that a grant opens something at `now` or could later.
 fn lives(now: DateTime<Utc>) -> Condition {
-    Condition::all()
-        .add(Column::EndedAt.is_null())
-        .add(Condition::any().add(Column::EndsAt.is_null()).add(Column::EndsAt.gt(now)))
+    Condition::all().add(Column::EndedAt.is_null()).add(Condition::any().add(Column::EndsAt.is_null()).add(Column::EndsAt.gt(now)))
 }
 
 /// The living grants, not kept on purpose, of orders that look as if no money stands behind them: unpaid, refunded in whole or in part, or
@@ -361,11 +354,8 @@ fn lives(now: DateTime<Utc>) -> Condition {
 /// The database's, or a row that makes no sense.
 pub async fn doubtful(db: &impl ConnectionTrait, now: DateTime<Utc>) -> Result<Vec<Backing>, DbErr> {
     let paid_in_full = [OrderStatus::Paid, OrderStatus::Fulfilled].map(OrderStatus::name);
-    let suspects = Query::select()
-        .column(order::Column::Id)
-        .from(order::Entity)
-        .and_where(order::Column::Status.is_not_in(paid_in_full))
-        .to_owned();
+    let suspects =
+        Query::select().column(order::Column::Id).from(order::Entity).and_where(order::Column::Status.is_not_in(paid_in_full)).to_owned();
     let which = Condition::all()
         .add(Column::Kept.eq(false))
         .add(Condition::any().add(Column::OrderId.in_subquery(suspects)).add(Column::OrderId.in_subquery(lost())));
@@ -377,7 +367,10 @@ fn lost() -> SelectStatement {
     Query::select()
         .column(payment::Column::OrderId)
         .from(dispute::Entity)
-        .inner_join(payment::Entity, Expr::col((payment::Entity, payment::Column::Id)).equals((dispute::Entity, dispute::Column::PaymentId)))
+        .inner_join(
+            payment::Entity,
+            Expr::col((payment::Entity, payment::Column::Id)).equals((dispute::Entity, dispute::Column::PaymentId)),
+        )
         .and_where(Expr::col((dispute::Entity, dispute::Column::Status)).eq(DisputeStatus::Lost.name()))
         .to_owned()
 }
@@ -432,10 +425,7 @@ async fn returned(db: &impl ConnectionTrait, orders: &[Uuid]) -> Result<HashMap<
         .column(refund_line::Column::AmountMinor)
         .filter(order_line::Column::OrderId.is_in(orders.iter().copied()));
     QueryTrait::query(&mut select)
-        .inner_join(
-            refund_line::Entity,
-            line(order_line::Column::Id).equals((refund_line::Entity, refund_line::Column::OrderLineId)),
-        )
+        .inner_join(refund_line::Entity, line(order_line::Column::Id).equals((refund_line::Entity, refund_line::Column::OrderLineId)))
         .inner_join(
             refund::Entity,
             Condition::all()

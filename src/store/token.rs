@@ -140,7 +140,13 @@ fn row(record: &Token) -> Result<ActiveModel, DbErr> {
 /// # Errors
 /// The database's.
 pub async fn hold_order(txn: &DatabaseTransaction, id: OrderId) -> Result<(), DbErr> {
-    order::Entity::find_by_id(id.uuid()).select_only().column(order::Column::Id).lock(LockType::Share).into_tuple::<Uuid>().one(txn).await?;
+    order::Entity::find_by_id(id.uuid())
+        .select_only()
+        .column(order::Column::Id)
+        .lock(LockType::Share)
+        .into_tuple::<Uuid>()
+        .one(txn)
+        .await?;
     Ok(())
 }
 

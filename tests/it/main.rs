@@ -4,6 +4,7 @@
 mod account;
 mod catalog;
 mod company;
+mod learning;
 mod offer;
 mod price;
 mod rights;
