@@ -17,6 +17,7 @@ pub mod live;
 pub mod loader;
 pub mod node;
 pub mod offer;
+pub mod order;
 pub mod price;
 pub mod product;
 pub mod scalar;
@@ -39,6 +40,7 @@ pub struct Query(
     key::KeyQuery,
     audit::AuditQuery,
     learning::LearningQuery,
+    order::OrderQuery,
 );
 
 /// Every mutation.
@@ -54,6 +56,7 @@ pub struct Mutation(
     account::AccountMutation,
     key::KeyMutation,
     learning::LearningMutation,
+    order::OrderMutation,
 );
 
 /// Every subscription.

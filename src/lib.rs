@@ -10,3 +10,4 @@ pub mod graphql;
 pub mod outbox;
 pub mod page;
 pub mod store;
+pub mod worker;

@@ -20,6 +20,8 @@ pub struct Model {
     /// RECEIPT, MAIL or OPERATOR: only MAIL verifies the e-mail.
     #[sea_orm(column_type = "Text")]
     pub road: String,
+    /// The order whose receipt shows it.
+    pub order_id: Option<Uuid>,
     /// When it was made.
     pub created_at: DateTimeUtc,
     /// Until when it works.

@@ -71,6 +71,7 @@ impl MigrationTrait for Migration {
                     .col(text("secret_hash").unique_key())
                     .col(text_null("secret_sealed"))
                     .col(text("road"))
+                    .col(uuid_null("order_id"))
                     .col(timestamp_with_time_zone("created_at"))
                     .col(timestamp_with_time_zone("expires_at"))
                     .col(timestamp_with_time_zone_null("used_at"))

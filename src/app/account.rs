@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use domain::OrderId;
 use domain::account::{Road, new_password, password_form};
 use domain::person::Address;
 use domain::text::{self, Email};
@@ -13,6 +14,7 @@ use domain::{AccountId, PersonId};
 use sea_orm::DatabaseTransaction;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
+use std::collections::HashMap;
 use uuid::Uuid;
 
 use super::caller::{Caller, Scope, Scopes, Topic};
@@ -469,13 +471,41 @@ impl App {
     /// # Errors
     /// The database's.
     pub async fn link_create(&self, txn: &DatabaseTransaction, account: AccountId, road: Road) -> Result<SecretString> {
+        self.link_write(txn, account, road, None).await
+    }
+
+    /// Makes the one-time link that the receipt of an order shows.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(crate) async fn link_for_receipt(&self, txn: &DatabaseTransaction, account: AccountId, order: OrderId) -> Result<()> {
+        self.link_write(txn, account, Road::Receipt, Some(order)).await.map(|_| ())
+    }
+
+    /// The secrets of the links that receipts of these orders can still show.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(crate) async fn receipt_links(&self, orders: &[OrderId]) -> Result<HashMap<OrderId, String>> {
+        let mut secrets = HashMap::new();
+        for link in store::account::receipt_links(self.db.read(), orders, self.now()).await? {
+            if let (Some(order), Some(sealed)) = (link.order, link.secret_sealed) {
+                let secret = self.secrets.open(Purpose::Link, &sealed)?;
+                secrets.insert(order, String::from_utf8(secret).map_err(|_| crate::internal!("a link's secret is no text"))?);
+            }
+        }
+        Ok(secrets)
+    }
+
+    async fn link_write(&self, txn: &DatabaseTransaction, account: AccountId, road: Road, order: Option<OrderId>) -> Result<SecretString> {
         let secret = entropy::secret_text(self.entropy.as_ref());
-        let waits = road == Road::Mail;
+        let waits = road == Road::Mail || order.is_some();
         let sealed = waits.then(|| self.secrets.seal(Purpose::Link, secret.as_bytes(), self.entropy.as_ref())).transpose()?;
         let link = Link {
             id: entropy::next_uuid(),
             account,
             road,
+            order,
             secret_sealed: sealed,
             created_at: self.now(),
             expires_at: self.now() + TimeDelta::hours(i64::from(self.shop.link_hours)),

@@ -205,7 +205,8 @@ impl App {
         self.may_write(caller, cart) || caller.may(Topic::Orders.read())
     }
 
-    fn knows_secret(&self, caller: &Caller, cart: &Cart) -> bool {
+    /// Whether the caller knows the secret of a guest's cart.
+    pub(crate) fn knows_secret(&self, caller: &Caller, cart: &Cart) -> bool {
         let (Some(given), Some(kept)) = (&caller.cart_secret, &cart.secret_hash) else { return false };
         let given = self.secrets.hash(Purpose::Cart, given.expose_secret());
         given.as_bytes().ct_eq(kept.as_bytes()).into()

@@ -3,6 +3,7 @@
 //! Always true here: an account is found by the keyed hash of its e-mail, never by the text, and secrets are kept as hashes or sealed.
 
 use chrono::{DateTime, Utc};
+use domain::OrderId;
 use domain::account::Road;
 use domain::text::Email;
 use domain::{AccountId, CompanyId, PersonId};
@@ -103,6 +104,8 @@ pub struct Link {
     pub account: AccountId,
     /// How it reaches its bearer.
     pub road: Road,
+    /// The order whose receipt shows it.
+    pub order: Option<OrderId>,
     /// The secret, sealed; blanked once used.
     pub secret_sealed: Option<String>,
     /// When it was made.
@@ -337,6 +340,7 @@ pub async fn insert_link(txn: &impl ConnectionTrait, link: &Link, secret_hash: &
         secret_hash: Set(secret_hash.to_owned()),
         secret_sealed: Set(link.secret_sealed.clone()),
         road: Set(link.road.name().to_owned()),
+        order_id: Set(link.order.map(OrderId::uuid)),
         created_at: Set(link.created_at),
         expires_at: Set(link.expires_at),
         used_at: Set(link.used_at),
@@ -405,6 +409,18 @@ pub async fn waiting_links(
     Ok(Page { rows: rows.into_iter().map(link_from_row).collect::<Result<_, _>>()?, has_next, has_previous, total })
 }
 
+/// The links that receipts of these orders can still show.
+///
+/// # Errors
+/// The database's, or a row that makes no sense.
+pub async fn receipt_links(db: &impl ConnectionTrait, orders: &[OrderId], now: DateTime<Utc>) -> Result<Vec<Link>, DbErr> {
+    let rows = one_time_link::Entity::find()
+        .filter(one_time_link::Column::OrderId.is_in(orders.iter().map(|id| id.uuid())))
+        .filter(one_time_link::Column::UsedAt.is_null())
+        .filter(one_time_link::Column::ExpiresAt.gt(now));
+    rows.all(db).await?.into_iter().map(link_from_row).collect()
+}
+
 fn select() -> Select<account::Entity> {
     account::Entity::find()
 }
@@ -450,6 +466,7 @@ fn link_from_row(row: one_time_link::Model) -> Result<Link, DbErr> {
     Ok(Link {
         id: row.id,
         account: row.account_id.into(),
+        order: row.order_id.map(Into::into),
         road: known(Road::parse(&row.road), "road", &row.road)?,
         secret_sealed: row.secret_sealed,
         created_at: row.created_at,

@@ -46,14 +46,15 @@ pub struct Claimed {
     pub tries: u32,
 }
 
-/// Claims up to `limit` due jobs for `owner`: one statement, so that several processes never get the same job. Of the jobs of one object only
-/// the oldest unfinished can be claimed; a parked one holds the later ones back on purpose.
+/// Claims up to `limit` due jobs for `owner`, all of them or those of one object: one statement, so that several processes never get the same
+/// job. Of the due jobs of one object only the oldest can be claimed.
 ///
 /// # Errors
 /// The database's, or a payload that makes no sense.
 pub async fn claim(
     db: &impl ConnectionTrait,
     owner: &str,
+    object: Option<Uuid>,
     now: DateTime<Utc>,
     lease: TimeDelta,
     limit: u64,
@@ -77,7 +78,7 @@ pub async fn claim(
                             .expr(Expr::val(1i32))
                             .from_as(Entity, earlier.clone())
                             .and_where(Expr::col((earlier.clone(), Column::ObjectKey)).equals((Entity, Column::ObjectKey)))
-                            .and_where(Expr::col((earlier.clone(), Column::Status)).is_in(["QUEUED", "PARKED"]))
+                            .and_where(Expr::col((earlier.clone(), Column::Status)).eq("QUEUED"))
                             .and_where(Expr::col((earlier.clone(), Column::RunAt)).lte(now))
                             .and_where(Expr::col((earlier.clone(), Column::Id)).lt(Expr::col((Entity, Column::Id))))
                             .take(),
@@ -88,6 +89,9 @@ pub async fn claim(
         .order_by((Entity, Column::RunAt), sea_orm::Order::Asc)
         .order_by((Entity, Column::Id), sea_orm::Order::Asc)
         .limit(limit);
+    if let Some(object) = object {
+        due.and_where(Expr::col((Entity, Column::ObjectKey)).eq(object.to_string()));
+    }
     if db.get_database_backend() == DbBackend::Postgres {
         due.lock_with_behavior(LockType::Update, LockBehavior::SkipLocked);
     }
@@ -218,7 +222,22 @@ pub async fn page(
     Ok(Page::cut(rows.into_iter().map(from_row).collect::<Result<Vec<_>, _>>()?, args, total))
 }
 
-/// The unfinished and parked jobs of one object, the oldest first.
+/// Whether a due job of the object is in somebody's hands.
+///
+/// # Errors
+/// The database's.
+pub async fn under_way(db: &impl ConnectionTrait, object: Uuid, now: DateTime<Utc>) -> Result<bool, DbErr> {
+    let count = Entity::find()
+        .filter(Column::ObjectKey.eq(object.to_string()))
+        .filter(Column::Status.eq("QUEUED"))
+        .filter(Column::RunAt.lte(now))
+        .filter(Column::LeaseUntil.gt(now))
+        .count(db)
+        .await?;
+    Ok(count > 0)
+}
+
+/// The jobs of one object, the oldest first.
 ///
 /// # Errors
 /// The database's.
@@ -245,4 +264,22 @@ fn from_row(row: job::Model) -> Result<JobRow, DbErr> {
         created_at: row.created_at,
         done_at: row.done_at,
     })
+}
+
+/// When the next unfinished job is due.
+///
+/// # Errors
+/// The database's.
+pub async fn next_at(db: &impl ConnectionTrait) -> Result<Option<DateTime<Utc>>, DbErr> {
+    Ok(Entity::find().filter(Column::Status.eq("QUEUED")).order_by_asc(Column::RunAt).one(db).await?.map(|row| row.run_at))
+}
+
+/// The jobs of one kind of these objects, the oldest first.
+///
+/// # Errors
+/// The database's.
+pub async fn of_kind(db: &impl ConnectionTrait, kind: &str, objects: &[Uuid]) -> Result<Vec<JobRow>, DbErr> {
+    let keys = objects.iter().map(Uuid::to_string);
+    let rows = Entity::find().filter(Column::ObjectKey.is_in(keys)).filter(Column::Kind.eq(kind)).order_by_asc(Column::Id).all(db).await?;
+    rows.into_iter().map(from_row).collect()
 }

@@ -10,7 +10,7 @@ use domain::pricing::{ExchangeRate, LineAmounts, Step};
 use domain::terms::Terms;
 use domain::text::Email;
 use domain::{AccountId, CartId, CompanyId, Currency, Money, OrderId, OrderLineId, PaymentId, PersonId, ProductId, SessionId};
-use entity::{order, order_line, person};
+use entity::{order, order_line, person, product};
 use sea_orm::sea_query::Expr;
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, ExprTrait, JoinType,
@@ -496,6 +496,19 @@ pub async fn live_of_cart(db: &impl ConnectionTrait, cart: CartId) -> Result<Opt
         .one(db)
         .await?;
     Ok(row.map(|(id, number)| (id.into(), number)))
+}
+
+/// Whether every product of these is still there, not archived.
+///
+/// # Errors
+/// The database's.
+pub async fn all_there(db: &impl ConnectionTrait, products: &[ProductId]) -> Result<bool, DbErr> {
+    let gone = product::Entity::find()
+        .filter(product::Column::Id.is_in(products.iter().map(|id| id.uuid())))
+        .filter(product::Column::ArchivedAt.is_not_null())
+        .count(db)
+        .await?;
+    Ok(gone == 0)
 }
 
 /// A page of orders, the newest first.

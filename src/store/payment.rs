@@ -384,6 +384,20 @@ pub async fn event_applied(db: &impl ConnectionTrait, id: Uuid, now: DateTime<Ut
     Ok(())
 }
 
+/// The refunds of an attempt, locked with their order by the caller.
+///
+/// # Errors
+/// The database's, or a row that makes no sense.
+pub async fn refunds_of_payment(db: &impl ConnectionTrait, payment: PaymentId) -> Result<Vec<Refund>, DbErr> {
+    let rows = refund::Entity::find()
+        .filter(refund::Column::PaymentId.eq(payment.uuid()))
+        .order_by_asc(refund::Column::CreatedAt)
+        .order_by_asc(refund::Column::Id)
+        .all(db)
+        .await?;
+    with_lines(db, rows).await
+}
+
 /// Writes a new refund with its lines.
 ///
 /// # Errors

@@ -100,3 +100,25 @@ pub async fn erase(txn: &impl ConnectionTrait, email_hash: &str, now: DateTime<U
     let known = Entity::find().filter(Column::EmailHash.eq(email_hash)).limit(1).one(txn).await?;
     Ok(known.map(|_| 0))
 }
+
+/// The persons with these ids; unknown ids are left out.
+///
+/// # Errors
+/// The database's, or a row that makes no sense.
+pub async fn by_ids(db: &impl ConnectionTrait, ids: &[PersonId]) -> Result<Vec<Person>, DbErr> {
+    let mut persons = Vec::with_capacity(ids.len());
+    for chunk in ids.chunks(CHUNK) {
+        for row in Entity::find().filter(Column::Id.is_in(chunk.iter().map(|id| id.uuid()))).all(db).await? {
+            persons.push(from_parts(row.id, row.email.as_deref(), row.name, row.address)?);
+        }
+    }
+    Ok(persons)
+}
+
+/// One person.
+///
+/// # Errors
+/// The database's, or a row that makes no sense.
+pub async fn by_id(db: &impl ConnectionTrait, id: PersonId) -> Result<Option<Person>, DbErr> {
+    Ok(by_ids(db, &[id]).await?.pop())
+}

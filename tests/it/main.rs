@@ -6,6 +6,7 @@ mod catalog;
 mod company;
 mod learning;
 mod offer;
+mod order;
 mod price;
 mod rights;
 mod shop;

@@ -7,7 +7,7 @@ use async_graphql::{Executor, Request, Variables};
 use bursar::app::App;
 use bursar::app::caller::{Caller, Scope, Scopes, Who};
 use bursar::app::entropy::{self, SystemEntropy, TestClock};
-use bursar::app::gateways::Gateways;
+use bursar::app::gateways::{Gateways, Instance};
 use bursar::app::secrets::Secrets;
 use bursar::app::sign_in::{Presented, SignIn};
 use bursar::config::ShopSettings;
@@ -15,8 +15,13 @@ use bursar::graphql;
 use bursar::graphql::loader::Batching;
 use bursar::store::{Db, DbOptions, STATEMENTS};
 use chrono::{DateTime, TimeDelta, Utc};
+use domain::{OrderId, PaymentId};
+use entity::entitlement;
+use manual::Manual;
 use migration::{Migrator, MigratorTrait};
-use sea_orm::{ConnectionTrait, Database};
+use port::{DisputeRef, InstanceConfig, Observation, OpContext, PaymentGateway, RawWebhook, RefundRef, ReturnQuery};
+use sandbox::{Sandbox, Step};
+use sea_orm::{ColumnTrait, ConnectionTrait, Database, EntityTrait, QueryFilter};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -45,8 +50,11 @@ pub struct TestApp {
     pub schema: Batching,
     /// Its clock.
     pub clock: Arc<TestClock>,
-    /// Where its files are.
-    pub dir: TempDir,
+    /// Where its files are, for as long as the test runs.
+    _dir: TempDir,
+    /// The account at the sandbox gateway.
+    pub sandbox: Sandbox,
+    options: DbOptions,
 }
 
 impl TestApp {
@@ -58,21 +66,142 @@ impl TestApp {
     /// The same, with other settings.
     pub async fn with(change: impl FnOnce(&mut ShopSettings)) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let db = Db::connect(&database(&dir).await).await.expect("the test database answers");
+        let options = database(&dir).await;
+        let db = Db::connect(&options).await.expect("the test database answers");
         let clock = Arc::new(TestClock::at(at(START)));
-        let mut shop = ShopSettings { name: "Test shop".to_owned(), public_url: "http://shop.test".to_owned(), ..ShopSettings::default() };
+        let mut shop =
+            ShopSettings { name: "Test shop".to_owned(), public_url: "http://127.0.0.1:8080".to_owned(), ..ShopSettings::default() };
         change(&mut shop);
-        let app = server(db, clock.clone(), shop);
+        let (sandbox, gateways) = gateways(&dir).await;
+        let app = server(db, clock.clone(), shop, gateways);
         app.open_installation().await.expect("a fresh installation opens");
         let app = Arc::new(app);
-        Self { schema: Batching::new(graphql::schema(), app.clone()), app, clock, dir }
+        Self { schema: Batching::new(graphql::schema(), app.clone()), app, clock, _dir: dir, sandbox, options }
+    }
+
+    /// The same shop as another process on the same database and gateway would see it.
+    pub async fn another(&self) -> Arc<App> {
+        let db = Db::connect(&self.options).await.expect("the test database answers");
+        let app = server(db, self.clock.clone(), self.app.shop.clone(), self.app.gateways.clone());
+        Arc::new(app)
+    }
+
+    /// Runs the jobs that are due, to the end.
+    pub async fn jobs(&self) {
+        self.app.run_due_jobs().await.expect("the jobs run");
+    }
+
+    /// Delivers the webhooks that the sandbox owes, and applies them; gives how many there were.
+    pub async fn webhooks(&self) -> usize {
+        let due = self.sandbox.pending_deliveries().await.expect("the sandbox answers");
+        let mut delivered = 0;
+        for delivery in due.into_iter().filter(|delivery| delivery.due_at <= self.app.now()) {
+            self.webhook(&delivery.event_id).await;
+            self.sandbox.mark_delivered(&delivery.event_id, self.app.now()).await.expect("the sandbox answers");
+            delivered += 1;
+        }
+        self.jobs().await;
+        delivered
+    }
+
+    /// Delivers one webhook of the sandbox, again if need be, without applying it.
+    pub async fn webhook(&self, event: &str) {
+        let signed = self.sandbox.signed(event, self.app.now()).await.expect("the sandbox knows the event");
+        let webhook = RawWebhook { headers: signed.headers, query: String::new(), body: signed.body, received_at: self.app.now() };
+        self.app.webhook_receive("sandbox", webhook).await.expect("a signed webhook is taken");
+    }
+
+    /// A library of new courses with these titles, at a list price in USD; gives its product's id.
+    pub async fn shelf(&self, sku: &str, price: &str, titles: &[&str]) -> String {
+        let mut courses = Vec::new();
+        for title in titles {
+            let create =
+                "mutation($input: CourseCreateInput!) { courseCreate(input: $input) { course { id } userErrors { code field message } } }";
+            let input = json!({ "input": { "title": title, "kind": "COURSE" } });
+            courses.push(self.ok(&self.operator(), create, input).await["courseCreate"]["course"]["id"].clone());
+        }
+        let create = "mutation($input: LibraryCreateInput!) { libraryCreate(input: $input) { library { product { id } } userErrors { code field message } } }";
+        let input = json!({ "input": {
+            "title": format!("Library {sku}"), "courseIds": courses, "sku": sku, "prices": [{ "amount": price, "currency": "USD" }] } });
+        let library = self.ok(&self.operator(), create, input).await["libraryCreate"]["library"].clone();
+        library["product"]["id"].as_str().expect("an id").to_owned()
+    }
+
+    /// A guest's cart with one of each of these SKUs; gives its id and secret.
+    pub async fn guest_cart(&self, skus: &[&str]) -> (String, String) {
+        let create = "mutation { cartCreate(input: {}) { cart { id } secret userErrors { code field message } } }";
+        let made = self.ok(&self.guest(), create, json!({})).await["cartCreate"].clone();
+        let text = |value: &Value| value.as_str().expect("a text").to_owned();
+        let (cart, secret) = (text(&made["cart"]["id"]), text(&made["secret"]));
+        let mut lines = Vec::new();
+        for sku in skus {
+            let offer = self.ok(&self.guest(), "query($sku: String) { offer(sku: $sku) { id } }", json!({ "sku": sku })).await;
+            lines.push(json!({ "productId": offer["offer"]["id"], "quantity": 1 }));
+        }
+        let set = "mutation($input: CartLinesSetInput!) { cartLinesSet(input: $input) { userErrors { code field message } } }";
+        self.ok(&self.guest_with(&secret), set, json!({ "input": { "cartId": cart, "lines": lines } })).await;
+        (cart, secret)
+    }
+
+    /// Lets the buyer approve a payment on the sandbox's page.
+    pub async fn approve(&self, payment: &Value) {
+        self.advance(payment, Step::Approve).await;
+    }
+
+    /// Lets something happen to a payment at the sandbox.
+    pub async fn advance(&self, payment: &Value, step: Step) {
+        let payment = PaymentId::parse(payment.as_str().expect("an id")).expect("a payment's id");
+        self.sandbox.advance(payment, step, self.app.now()).await.expect("the sandbox lets it happen");
+    }
+
+    async fn told(&self, payment: &Value) -> Vec<Observation> {
+        let payment_id = PaymentId::parse(payment.as_str().expect("an id")).expect("a payment's id");
+        let query = ReturnQuery { payment_id, reference: None, query: String::new() };
+        self.sandbox.complete_return(&OpContext::new("told", self.app.now()), query).await.expect("the sandbox answers")
+    }
+
+    /// The sandbox's reference of the newest refund that is under way.
+    pub async fn refund_reference(&self, payment: &Value) -> RefundRef {
+        let pending = self.told(payment).await.into_iter().rev().find_map(|told| match told {
+            Observation::Refund { refund, .. } if refund.status == port::RefundStatus::Pending => Some(refund.reference),
+            _ => None,
+        });
+        pending.expect("a refund under way")
+    }
+
+    /// The sandbox's reference of the newest dispute.
+    pub async fn dispute_reference(&self, payment: &Value) -> DisputeRef {
+        let newest = self.told(payment).await.into_iter().rev().find_map(|told| match told {
+            Observation::Dispute { dispute, .. } => Some(dispute.reference),
+            _ => None,
+        });
+        newest.expect("a dispute")
+    }
+
+    /// How many live entitlements stand behind an order.
+    pub async fn live_grants(&self, order: &str) -> usize {
+        let order = OrderId::parse(order).expect("an order's id");
+        let live = entitlement::Entity::find()
+            .filter(entitlement::Column::OrderId.eq(order.uuid()))
+            .filter(entitlement::Column::EndedAt.is_null())
+            .all(self.app.db.read());
+        live.await.expect("the grants are read").len()
+    }
+
+    /// Titles of the courses that an order's lines open now.
+    pub async fn open_titles(&self, order: &Value) -> Vec<String> {
+        let order = OrderId::parse(order.as_str().expect("an id")).expect("an order's id");
+        let given = self.app.given_by_orders(&[order]).await.expect("the grants are read");
+        let mut titles: Vec<String> = given.into_values().flat_map(|given| given.courses).map(|(_, title)| title).collect();
+        titles.sort();
+        titles
     }
 
     /// A second server on the same database, with settings of its own.
     pub fn beside(&self, change: impl FnOnce(&mut ShopSettings)) -> App {
         let mut shop = self.app.shop.clone();
         change(&mut shop);
-        server(self.app.db.clone(), self.clock.clone(), shop)
+        server(self.app.db.clone(), self.clock.clone(), shop, self.app.gateways.clone())
     }
 
     /// Lets time pass.
@@ -236,7 +365,7 @@ pub fn amount(text: &str) -> Value {
     json!({ "amount": amount, "currency": currency })
 }
 
-fn server(db: Db, clock: Arc<TestClock>, shop: ShopSettings) -> App {
+fn server(db: Db, clock: Arc<TestClock>, shop: ShopSettings, gateways: Gateways) -> App {
     App {
         db,
         clock,
@@ -244,10 +373,30 @@ fn server(db: Db, clock: Arc<TestClock>, shop: ShopSettings) -> App {
         secrets: Secrets::new(SecretString::from("test secret of the installation, long enough")).expect("a secret"),
         shop,
         sign_in: SignIn::default(),
-        gateways: Gateways::default(),
+        gateways,
         wake: tokio::sync::Notify::new(),
         changes: tokio::sync::broadcast::channel(64).0,
     }
+}
+
+/// The gateways that the embedded shop has: `sandbox`, which keeps its state in `dir`, and `manual`.
+async fn gateways(dir: &TempDir) -> (Sandbox, Gateways) {
+    let config = InstanceConfig { data_dir: Some(dir.path().to_owned()), ..InstanceConfig::new("sandbox", "http://127.0.0.1:8080") };
+    let sandbox = Sandbox::open(config).await.expect("the sandbox opens");
+    let manual = Manual::new(InstanceConfig::new("manual", "http://127.0.0.1:8080")).expect("the manual gateway needs nothing");
+    let instance = |id: &str, gateway: Arc<dyn PaymentGateway>, unpaid_for| Instance {
+        id: id.to_owned(),
+        gateway,
+        companies: Vec::new(),
+        currencies: Vec::new(),
+        unpaid_for,
+        capture_at_once: true,
+    };
+    let gateways = Gateways(vec![
+        instance("sandbox", Arc::new(sandbox.clone()), domain::order::LAPSE_AFTER),
+        instance("manual", Arc::new(manual), domain::order::LAPSE_AFTER_MANUAL),
+    ]);
+    (sandbox, gateways)
 }
 
 /// A migrated database of the test's own.

@@ -1,0 +1,144 @@
+//! Jobs: running what is due, for the worker and for requests that want to see the end of what they began; what operators see and replay.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::JobId;
+use domain::refusal::Code;
+use serde_json::json;
+use uuid::Uuid;
+
+use super::caller::{Caller, Topic};
+use super::payment::Ran;
+use super::{App, Object, entropy};
+use crate::error::{Error, Result};
+use crate::outbox::Job;
+use crate::page::{Page, PageArgs};
+use crate::store;
+use crate::store::job::Claimed;
+
+pub use crate::store::job::JobRow;
+
+/// For how long a worker has a job before another may take it over. Longer than any call to a gateway.
+const LEASE: TimeDelta = TimeDelta::minutes(2);
+/// Jobs claimed at a time.
+const BATCH: u64 = 16;
+/// Failed tries before a job is parked: with the back-off below that is about four hours.
+const MAX_TRIES: u32 = 12;
+/// For how long a request waits for what it began before it answers with the state so far.
+const PATIENCE: Duration = Duration::from_secs(12);
+
+impl App {
+    /// Runs due jobs until none is left; gives how many ran.
+    ///
+    /// # Errors
+    /// The database's; a job that fails is put back, not an error here.
+    pub async fn run_due_jobs(&self) -> Result<u64> {
+        let owner = entropy::next_uuid().to_string();
+        let mut ran = 0;
+        loop {
+            let claimed = store::job::claim(self.db.write(), &owner, None, self.now(), LEASE, BATCH).await?;
+            if claimed.is_empty() {
+                return Ok(ran);
+            }
+            for job in claimed {
+                self.run_job(&owner, &job).await?;
+                ran += 1;
+            }
+        }
+    }
+
+    /// Runs the due jobs of one object, and waits for those that a worker already has, so that whoever began them can be shown the end. Gives
+    /// up quietly after a while: the worker goes on.
+    pub async fn drain(&self, object: Uuid) {
+        let owner = entropy::next_uuid().to_string();
+        let work = async {
+            loop {
+                let claimed = store::job::claim(self.db.write(), &owner, Some(object), self.now(), LEASE, 1).await?;
+                if let Some(job) = claimed.first() {
+                    self.run_job(&owner, job).await?;
+                } else if store::job::under_way(self.db.read(), object, self.now()).await? {
+                    tokio::time::sleep(Duration::from_millis(15)).await;
+                } else {
+                    return Ok::<(), Error>(());
+                }
+            }
+        };
+        match tokio::time::timeout(PATIENCE, work).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%object, error = format!("{error:#}"), "running the jobs of an object failed"),
+            Err(_) => tracing::warn!(%object, "the jobs of an object take long; the worker goes on"),
+        }
+    }
+
+    async fn run_job(&self, owner: &str, claimed: &Claimed) -> Result<()> {
+        let Claimed { id, job, tries } = claimed;
+        let outcome = match job {
+            Job::StartPayment { payment } => self.start_payment((*payment).into(), *tries).await,
+            Job::PollPayment { payment } => self.poll_payment((*payment).into()).await,
+            Job::CapturePayment { payment } => self.capture_payment((*payment).into()).await,
+            Job::VoidPayment { payment } => self.void_payment((*payment).into()).await,
+            Job::Fulfil { order } => self.fulfil((*order).into()).await,
+            Job::LapseOrder { order } => self.order_lapse((*order).into()).await,
+            Job::Refund { refund } => self.refund_send((*refund).into(), *tries).await,
+            Job::ApplyGatewayEvent { event } => self.gateway_event_apply(*event).await,
+        };
+        let now = self.now();
+        match outcome {
+            Ok(Ran::Done) => {
+                store::job::done(self.db.write(), *id, owner, *tries, now).await?;
+            }
+            Ok(Ran::Again(at)) => store::job::again(self.db.write(), *id, owner, *tries, at, None).await?,
+            Err(error) => {
+                let text = format!("{error:#}");
+                if *tries >= MAX_TRIES {
+                    tracing::error!(job = %id, kind = job.kind(), error = text, "a job is parked; replay it with jobReplay once its cause is mended");
+                    store::job::park(self.db.write(), *id, owner, *tries, text).await?;
+                } else {
+                    tracing::warn!(job = %id, kind = job.kind(), tries, error = text, "a job failed and is tried again");
+                    store::job::again(self.db.write(), *id, owner, *tries, now + back_off(*tries), Some(text)).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Jobs for the operator, the newest first.
+    ///
+    /// # Errors
+    /// Needs the scope `settings:read`.
+    pub async fn jobs(&self, caller: &Caller, status: Option<String>, args: &PageArgs<Uuid>, total: bool) -> Result<Page<JobRow>> {
+        caller.require(Topic::Settings.read())?;
+        Ok(store::job::page(self.db.read(), status.as_deref(), None, args, total).await?)
+    }
+
+    /// Queues a parked job again, or runs a waiting one at once.
+    ///
+    /// # Errors
+    /// [`Code::NotFound`] for a job that is done or unknown; needs the scope `settings:write`.
+    pub async fn job_replay(&self, caller: &Caller, id: JobId) -> Result<JobRow> {
+        caller.require(Topic::Settings.write())?;
+        let txn = self.db.begin().await?;
+        let Some(job) = store::job::replay(&txn, id.uuid(), self.now()).await? else {
+            return Err(Error::refused(Code::NotFound, ["jobId"], "There is no unfinished job with this id."));
+        };
+        let told = json!({ "kind": job.kind, "object": job.object });
+        self.audit(&txn, caller, "jobReplay", Object::new("job", id.uuid()), None, Some(told)).await?;
+        txn.commit().await?;
+        self.woken();
+        Ok(job)
+    }
+
+    /// When the next job is due, for tests that let time pass.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn next_job_at(&self) -> Result<Option<DateTime<Utc>>> {
+        Ok(store::job::next_at(self.db.read()).await?)
+    }
+}
+
+/// 5 s, 10 s, 20 s, … at most an hour.
+fn back_off(tries: u32) -> TimeDelta {
+    TimeDelta::seconds(5 * (1_i64 << tries.saturating_sub(1).min(10))).min(TimeDelta::hours(1))
+}

@@ -1,0 +1,581 @@
+//! Orders: placing a cart, trying to pay again, cancelling, lapsing, recording money by hand, and who sees which order.
+
+use chrono::{DateTime, Utc};
+use domain::catalog::ProductKind;
+use domain::entitlement::{Target, TargetKind};
+use domain::order::{
+    AttemptEnd, OrderEvent, OrderNumber, OrderStatus, advance, cancel, lapses_at, lapses_at_after_retry, may_lapse, retry,
+};
+use domain::payment::{Observation, PaymentStatus};
+use domain::pricing::{ExchangeRate, Totals};
+use domain::refusal::{Code, Refusal};
+use domain::{CartId, CompanyId, Money, OrderId, PaymentId};
+use sea_orm::DatabaseTransaction;
+use serde_json::json;
+
+use super::caller::{Caller, Topic, Who};
+use super::cart::{CartLineView, CartView};
+use super::gateways::Instance;
+use super::offer::Detail;
+use super::payment::{News, Order, OrderFilter, OrderLine, Payment, Ran, Road, money_fault, new_attempt};
+use super::{Answer, App, Object, entropy};
+use crate::error::{Error, Result};
+use crate::internal;
+use crate::outbox::Job;
+use crate::page::{Page, PageArgs};
+use crate::store;
+use crate::store::idempotency::Scope;
+use crate::store::order::StateChange;
+
+/// Places a cart.
+#[derive(Debug, Clone)]
+pub struct OrderPlace {
+    /// Cart.
+    pub cart: CartId,
+    /// How it shall be paid; not needed when nothing is to pay.
+    pub method: Option<PaymentMethod>,
+    /// The total that the buyer agreed to.
+    pub expected_total: Money,
+    /// Key of this request.
+    pub idempotency_key: String,
+}
+
+/// How an order shall be paid.
+#[derive(Debug, Clone)]
+pub struct PaymentMethod {
+    /// Id of the gateway instance.
+    pub gateway: String,
+    /// The buyer's one-time token for it.
+    pub token: Option<String>,
+    /// Where the buyer's browser goes afterwards.
+    pub return_url: Option<String>,
+}
+
+/// What became of placing a cart.
+#[derive(Debug)]
+pub enum Placed {
+    /// There is an order.
+    Order(Answer<OrderId>),
+    /// Something is no longer as it was shown; nothing was taken, and the cart is read afresh.
+    Changed(CartId, Vec<Refusal>),
+}
+
+/// Money that an operator saw on the shop's account.
+#[derive(Debug, Clone)]
+pub struct OrderPaymentRecord {
+    /// Order.
+    pub order: OrderId,
+    /// How much came.
+    pub amount: Money,
+    /// The bank's reference.
+    pub reference: String,
+    /// Key of this request.
+    pub idempotency_key: String,
+}
+
+impl App {
+    /// Places a cart: computes everything again, keeps it as it is now, and makes its payment due. Calling again with the same key is harmless.
+    ///
+    /// # Errors
+    /// What stands in the way of placing the cart; [`Code::AlreadyPlaced`] names the order of a cart that was placed with another key.
+    pub async fn order_place(&self, caller: &Caller, cmd: OrderPlace) -> Result<Placed> {
+        let now = self.now();
+        let txn = self.db.begin().await?;
+        let cart = self.cart_for(&txn, caller, cmd.cart).await?;
+        // A guest has no name of its own; the cart stands for it.
+        let actor = match caller.who {
+            Who::Guest => cart.id.to_string(),
+            _ => caller.actor(),
+        };
+        let scope = Scope { actor: &actor, operation: "orderPlace", key: &cmd.idempotency_key };
+        let input = json!({
+            "cart": cmd.cart,
+            "expectedTotal": cmd.expected_total,
+            "gateway": cmd.method.as_ref().map(|method| &method.gateway),
+            "token": cmd.method.as_ref().and_then(|method| method.token.as_ref()),
+        });
+        if let Some(earlier) = self.claim(&txn, &scope, &input).await? {
+            txn.commit().await?;
+            return Ok(Placed::Order(Answer { value: serde_json::from_value(earlier)?, replayed: true }));
+        }
+        if let Some((_, number)) = store::order::live_of_cart(&txn, cart.id).await? {
+            return Err(Error::refused(
+                Code::AlreadyPlaced,
+                ["cartId"],
+                format!("This cart is order {number} already. Pay that order with paymentRetry, or cancel it first."),
+            ));
+        }
+        let view = self.cart_view(&txn, caller, cart, Detail::default()).await?;
+        view.readiness.clone().guard()?;
+        let totals = view.totals.ok_or_else(|| internal!("a cart without a total passed its readiness"))?;
+        let total = totals.total;
+        if let Err(refusal) = view.check_agreed(cmd.expected_total, now) {
+            txn.rollback().await?;
+            let txn = self.db.begin().await?;
+            // What is shown from here on is what the next placing is measured against.
+            self.cart_shown_save(&txn, &view).await?;
+            txn.commit().await?;
+            return Ok(Placed::Changed(cmd.cart, vec![refusal.under(["expectedTotal"])]));
+        }
+        let instance = if total.is_zero() {
+            None
+        } else {
+            Some(self.method(&cmd, view.context.company.as_ref().map(|company| company.key.as_str()), total)?)
+        };
+        let order = self.order_of(caller, &view, totals, instance, now)?;
+        store::order::insert(&txn, &order).await?;
+        store::cart::ordered(&txn, order.cart, order.id, now).await?;
+        match (instance, &cmd.method) {
+            (Some(instance), Some(method)) => {
+                let attempt = new_attempt(
+                    order.id,
+                    1,
+                    instance.id.clone(),
+                    total,
+                    method.token.clone(),
+                    return_url(method.return_url.as_deref())?,
+                    now,
+                );
+                store::payment::insert(&txn, &attempt).await?;
+                self.enqueue(&txn, &Job::StartPayment { payment: attempt.id.uuid() }, order.id.uuid(), now).await?;
+                if let Some(at) = order.lapses_at {
+                    self.enqueue(&txn, &Job::LapseOrder { order: order.id.uuid() }, order.id.uuid(), at).await?;
+                }
+            }
+            _ => self.pay(&txn, &order, &OrderEvent::Paid, None).await?,
+        }
+        store::idempotency::finish(&txn, &scope, serde_json::to_value(order.id)?).await?;
+        txn.commit().await?;
+        self.woken();
+        self.drain(order.id.uuid()).await;
+        self.changed(order.cart.uuid());
+        Ok(Placed::Order(Answer { value: order.id, replayed: false }))
+    }
+
+    fn method(&self, cmd: &OrderPlace, company_key: Option<&str>, total: Money) -> Result<&Instance> {
+        let Some(method) = &cmd.method else {
+            return Err(Error::refused(Code::Required, ["paymentMethod"], "Choose one of the cart's paymentMethods."));
+        };
+        self.instance(&method.gateway, company_key, total)
+    }
+
+    fn instance(&self, gateway: &str, company_key: Option<&str>, amount: Money) -> Result<&Instance> {
+        self.gateways.get(gateway).filter(|instance| instance.serves(company_key, amount)).ok_or_else(|| {
+            Error::refused(
+                Code::PaymentMethodUnavailable,
+                ["paymentMethod", "gateway"],
+                format!("{gateway:?} cannot take {amount} here. Choose one of the cart's paymentMethods."),
+            )
+        })
+    }
+
+    fn order_of(&self, caller: &Caller, view: &CartView, totals: Totals, instance: Option<&Instance>, now: DateTime<Utc>) -> Result<Order> {
+        let cart = &view.cart;
+        let buyer = cart.buyer.as_ref().ok_or_else(|| internal!("a cart without a buyer passed its readiness"))?;
+        let mut bits = [0; 8];
+        self.entropy.fill(&mut bits);
+        let lines = view.lines.iter().map(order_line).collect::<Result<Vec<_>>>()?;
+        let mut rates: Vec<ExchangeRate> = Vec::new();
+        for rate in view
+            .lines
+            .iter()
+            .filter_map(|line| line.offer.as_ref())
+            .filter_map(|offer| offer.quote.as_ref().ok())
+            .flat_map(|quote| quote.rates_used())
+        {
+            if !rates.contains(&rate) {
+                rates.push(rate);
+            }
+        }
+        Ok(Order {
+            id: entropy::next_id(),
+            number: OrderNumber::from_random(bits).to_string(),
+            cart: cart.id,
+            account: cart.account,
+            buyer: buyer.id,
+            company: cart.company,
+            currency: cart.currency,
+            locale: cart.locale.clone(),
+            status: OrderStatus::PendingPayment,
+            totals,
+            prices_include_tax: self.shop.prices_include_tax,
+            rates,
+            version: 1,
+            placed_by: match caller.who {
+                Who::Guest => cart.id.to_string(),
+                _ => caller.actor(),
+            },
+            placed_at: now,
+            lapses_at: instance.map(|instance| lapses_at(now, instance.unpaid_for)),
+            paid_at: None,
+            paid_payment: None,
+            fulfilled_at: None,
+            closed_at: None,
+            touched_at: now,
+            lines,
+        })
+    }
+
+    /// Tries again to pay an order whose attempt failed.
+    ///
+    /// # Errors
+    /// [`Code::NotPending`], [`Code::PaymentUnderWay`], [`Code::PaymentMethodUnavailable`].
+    pub async fn payment_retry(&self, caller: &Caller, id: OrderId, method: PaymentMethod, key: &str) -> Result<Answer<OrderId>> {
+        let known = self.order_for(caller, id).await?.ok_or_else(|| Error::not_found("orderId", "order"))?;
+        let now = self.now();
+        let actor = self.actor_of(caller, &known);
+        let scope = Scope { actor: &actor, operation: "paymentRetry", key };
+        let company_key = match known.company {
+            Some(company) => store::company::find(self.db.read(), company).await?.map(|company| company.key),
+            None => None,
+        };
+        let txn = self.db.begin().await?;
+        let input = json!({ "order": id, "gateway": method.gateway, "token": method.token });
+        if let Some(earlier) = self.claim(&txn, &scope, &input).await? {
+            txn.commit().await?;
+            return Ok(Answer { value: serde_json::from_value(earlier)?, replayed: true });
+        }
+        let order = store::order::lock(&txn, id).await?.ok_or_else(|| Error::not_found("orderId", "order"))?;
+        let attempts = store::payment::of_order(&txn, id).await?;
+        let states: Vec<_> = attempts.iter().map(|attempt| attempt.state).collect();
+        let ends = retry(order.status, &states).map_err(|refusal| Refusal::from(refusal).under(["orderId"]))?;
+        let instance = self.instance(&method.gateway, company_key.as_deref(), order.totals.total)?;
+        self.end_attempts(&txn, &order, &attempts, &ends).await?;
+        let number = attempts.iter().map(|attempt| attempt.attempt).max().unwrap_or(0) + 1;
+        let back = return_url(method.return_url.as_deref())?;
+        let attempt = new_attempt(id, number, instance.id.clone(), order.totals.total, method.token, back, now);
+        store::payment::insert(&txn, &attempt).await?;
+        let lapse = lapses_at_after_retry(order.lapses_at.unwrap_or(now), now, instance.unpaid_for);
+        store::order::set_lapse(&txn, id, lapse).await?;
+        self.enqueue(&txn, &Job::LapseOrder { order: id.uuid() }, id.uuid(), lapse).await?;
+        self.enqueue(&txn, &Job::StartPayment { payment: attempt.id.uuid() }, id.uuid(), now).await?;
+        store::order::touch(&txn, id, now).await?;
+        store::idempotency::finish(&txn, &scope, serde_json::to_value(id)?).await?;
+        txn.commit().await?;
+        self.woken();
+        self.drain(id.uuid()).await;
+        Ok(Answer { value: id, replayed: false })
+    }
+
+    /// Cancels an order that waits for its payment; the cart opens again.
+    ///
+    /// # Errors
+    /// [`Code::NotPending`].
+    pub async fn order_cancel(&self, caller: &Caller, id: OrderId, key: &str) -> Result<Answer<OrderId>> {
+        let known = self.order_for(caller, id).await?.ok_or_else(|| Error::not_found("orderId", "order"))?;
+        let now = self.now();
+        let actor = self.actor_of(caller, &known);
+        let scope = Scope { actor: &actor, operation: "orderCancel", key };
+        let txn = self.db.begin().await?;
+        if let Some(earlier) = self.claim(&txn, &scope, &json!({ "order": id })).await? {
+            txn.commit().await?;
+            return Ok(Answer { value: serde_json::from_value(earlier)?, replayed: true });
+        }
+        let order = store::order::lock(&txn, id).await?.ok_or_else(|| Error::not_found("orderId", "order"))?;
+        let attempts = store::payment::of_order(&txn, id).await?;
+        let states: Vec<_> = attempts.iter().map(|attempt| attempt.state).collect();
+        let ends = cancel(order.status, &states).map_err(|refusal| Refusal::from(refusal).under(["orderId"]))?;
+        let change = StateChange { from: order.status, to: OrderStatus::Cancelled, now, paid_by: None };
+        store::order::advance(&txn, id, &change).await?;
+        store::cart::reopen(&txn, order.cart, order.id, now).await?;
+        self.end_attempts(&txn, &order, &attempts, &ends).await?;
+        let object = Object { kind: "order", id: id.uuid(), company: order.company.map(CompanyId::uuid) };
+        self.audit(
+            &txn,
+            caller,
+            "orderCancel",
+            object,
+            Some(json!({ "status": order.status })),
+            Some(json!({ "status": OrderStatus::Cancelled })),
+        )
+        .await?;
+        store::idempotency::finish(&txn, &scope, serde_json::to_value(id)?).await?;
+        txn.commit().await?;
+        self.woken();
+        // Captured money of a cancelled order goes back by the same decision as money that comes late.
+        for attempt in attempts.iter().zip(&ends).filter(|(_, end)| matches!(end, AttemptEnd::Refund)).map(|(attempt, _)| attempt) {
+            self.settle_payment(attempt.id, again(attempt)).await?;
+        }
+        self.drain(id.uuid()).await;
+        self.changed(id.uuid());
+        self.changed(order.cart.uuid());
+        Ok(Answer { value: id, replayed: false })
+    }
+
+    async fn end_attempts(&self, txn: &DatabaseTransaction, order: &Order, attempts: &[Payment], ends: &[AttemptEnd]) -> Result<()> {
+        for (attempt, end) in attempts.iter().zip(ends) {
+            if matches!(end, AttemptEnd::Void) {
+                self.enqueue(txn, &Job::VoidPayment { payment: attempt.id.uuid() }, order.id.uuid(), self.now()).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes an order that was not paid in time; the cart opens again. Waits while an attempt's outcome is open.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn order_lapse(&self, id: OrderId) -> Result<Ran> {
+        let now = self.now();
+        let txn = self.db.begin().await?;
+        let Some(order) = store::order::lock(&txn, id).await? else { return Ok(Ran::Done) };
+        if order.status != OrderStatus::PendingPayment {
+            return Ok(Ran::Done);
+        }
+        if let Some(at) = order.lapses_at.filter(|at| *at > now) {
+            return Ok(Ran::Again(at));
+        }
+        let attempts = store::payment::of_order(&txn, id).await?;
+        let statuses: Vec<_> = attempts.iter().map(|attempt| attempt.state.status).collect();
+        if !may_lapse(order.status, order.lapses_at, now, &statuses) {
+            return Ok(Ran::Again(now + chrono::TimeDelta::minutes(1)));
+        }
+        let to = advance(order.status, &OrderEvent::Lapsed).map_err(|refusal| internal!("{}: {refusal}", order.number))?;
+        store::order::advance(&txn, id, &StateChange { from: order.status, to, now, paid_by: None }).await?;
+        store::cart::reopen(&txn, order.cart, order.id, now).await?;
+        txn.commit().await?;
+        // Part payments that were recorded so far go back.
+        for attempt in attempts.iter().filter(|attempt| attempt.state.totals.captured.minor > 0) {
+            self.settle_payment(attempt.id, again(attempt)).await?;
+        }
+        self.changed(id.uuid());
+        self.changed(order.cart.uuid());
+        Ok(Ran::Done)
+    }
+
+    /// Records money that came for an order by invoice. The order is PAID once all of it is recorded.
+    ///
+    /// # Errors
+    /// [`Code::NotPending`], [`Code::PaymentState`] without an attempt that waits for such money, [`Code::TooLarge`] for more than is due;
+    /// needs the scope `orders:write`.
+    pub async fn order_payment_record(&self, caller: &Caller, cmd: OrderPaymentRecord) -> Result<Answer<OrderId>> {
+        caller.require(Topic::Orders.write())?;
+        let actor = caller.actor();
+        let scope = Scope { actor: &actor, operation: "orderPaymentRecord", key: &cmd.idempotency_key };
+        let txn = self.db.begin().await?;
+        let input = json!({ "order": cmd.order, "amount": cmd.amount, "reference": cmd.reference });
+        if let Some(earlier) = self.claim(&txn, &scope, &input).await? {
+            txn.commit().await?;
+            return Ok(Answer { value: serde_json::from_value(earlier)?, replayed: true });
+        }
+        let order = store::order::lock(&txn, cmd.order).await?.ok_or_else(|| Error::not_found("orderId", "order"))?;
+        let attempts = store::payment::of_order(&txn, order.id).await?;
+        let waits = attempts.iter().rev().find(|attempt| {
+            attempt.state.status == PaymentStatus::RequiresAction
+                && self.gateways.get(&attempt.gateway).is_some_and(|instance| instance.gateway.descriptor().capabilities.instructions)
+        });
+        let recordable = matches!(order.status, OrderStatus::PendingPayment | OrderStatus::Lapsed);
+        let Some(attempt) = waits.filter(|_| recordable) else {
+            return Err(Error::refused(
+                Code::PaymentState,
+                ["orderId"],
+                format!("Order {} is {} and has no payment that waits for money by invoice.", order.number, order.status),
+            ));
+        };
+        if cmd.amount.currency != order.currency {
+            return Err(Error::refused(Code::CurrencyMismatch, ["amount", "currency"], format!("The order is in {}.", order.currency)));
+        }
+        let due = attempt.state.amount.sub(attempt.state.totals.captured).map_err(money_fault)?;
+        if cmd.amount.minor <= 0 {
+            return Err(Error::refused(Code::Invalid, ["amount", "amount"], "Record an amount of more than zero."));
+        }
+        if cmd.amount.minor > due.minor {
+            return Err(Error::refused(
+                Code::TooLarge,
+                ["amount", "amount"],
+                format!("Only {due} is due. Record that, and send the rest back to the payer."),
+            ));
+        }
+        let captured = attempt.state.totals.captured.add(cmd.amount).map_err(money_fault)?;
+        let whole = captured == attempt.state.amount;
+        let status = if whole { PaymentStatus::Captured } else { PaymentStatus::RequiresAction };
+        let news = News {
+            road: Road::Operator,
+            reference: None,
+            seen: Observation::of(status).with_captured(captured),
+            decline: None,
+            next_action: None,
+            detail: json!({ "amount": cmd.amount, "reference": cmd.reference, "actor": actor }),
+        };
+        let object = Object { kind: "order", id: order.id.uuid(), company: order.company.map(CompanyId::uuid) };
+        let new = json!({ "payment": attempt.id, "amount": cmd.amount, "reference": cmd.reference });
+        self.audit(&txn, caller, "orderPaymentRecord", object, None, Some(new)).await?;
+        store::idempotency::finish(&txn, &scope, serde_json::to_value(order.id)?).await?;
+        // In the same transaction as the key: a record that is repeated must never count twice.
+        self.apply_news(&txn, &order, attempt.clone(), news).await?;
+        txn.commit().await?;
+        self.woken();
+        self.drain(order.id.uuid()).await;
+        self.changed(order.id.uuid());
+        Ok(Answer { value: order.id, replayed: false })
+    }
+
+    /// Captures an authorised attempt by hand.
+    ///
+    /// # Errors
+    /// [`Code::PaymentState`]; needs the scope `orders:write`.
+    pub async fn payment_capture(&self, caller: &Caller, id: PaymentId, key: &str) -> Result<Answer<OrderId>> {
+        self.by_hand(caller, id, key, "paymentCapture", &[PaymentStatus::Authorised], Job::CapturePayment { payment: id.uuid() }).await
+    }
+
+    /// Voids an attempt by hand: the buyer can no longer pay with it.
+    ///
+    /// # Errors
+    /// [`Code::PaymentState`]; needs the scope `orders:write`.
+    pub async fn payment_void(&self, caller: &Caller, id: PaymentId, key: &str) -> Result<Answer<OrderId>> {
+        let open = [PaymentStatus::RequiresAction, PaymentStatus::Authorised, PaymentStatus::Processing];
+        self.by_hand(caller, id, key, "paymentVoid", &open, Job::VoidPayment { payment: id.uuid() }).await
+    }
+
+    async fn by_hand(
+        &self,
+        caller: &Caller,
+        id: PaymentId,
+        key: &str,
+        operation: &'static str,
+        from: &[PaymentStatus],
+        job: Job,
+    ) -> Result<Answer<OrderId>> {
+        caller.require(Topic::Orders.write())?;
+        let actor = caller.actor();
+        let scope = Scope { actor: &actor, operation, key };
+        let txn = self.db.begin().await?;
+        if let Some(earlier) = self.claim(&txn, &scope, &json!({ "payment": id })).await? {
+            txn.commit().await?;
+            return Ok(Answer { value: serde_json::from_value(earlier)?, replayed: true });
+        }
+        let attempt = store::payment::by_id(&txn, id).await?.ok_or_else(|| Error::not_found("paymentId", "payment"))?;
+        if !from.contains(&attempt.state.status) {
+            let names = from.iter().map(|status| status.name()).collect::<Vec<_>>().join(" or ");
+            let text = format!("The payment is {}; this is for payments that are {names}.", attempt.state.status);
+            return Err(Error::refused(Code::PaymentState, ["paymentId"], text));
+        }
+        self.enqueue(&txn, &job, attempt.order.uuid(), self.now()).await?;
+        self.audit(&txn, caller, operation, Object::new("payment", id.uuid()), None, Some(json!({ "order": attempt.order }))).await?;
+        store::idempotency::finish(&txn, &scope, serde_json::to_value(attempt.order)?).await?;
+        txn.commit().await?;
+        self.woken();
+        self.drain(attempt.order.uuid()).await;
+        Ok(Answer { value: attempt.order, replayed: false })
+    }
+
+    /// An order, if the caller may see it: its account, the company's managers, operators, and for a while the guest with the cart's secret.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn order_for(&self, caller: &Caller, id: OrderId) -> Result<Option<Order>> {
+        let Some(order) = store::order::by_id(self.db.read(), id).await? else { return Ok(None) };
+        Ok(if self.may_see(caller, &order).await? { Some(order) } else { None })
+    }
+
+    async fn may_see(&self, caller: &Caller, order: &Order) -> Result<bool> {
+        if caller.may(Topic::Orders.read()) || (order.account.is_some() && order.account == caller.account()) {
+            return Ok(true);
+        }
+        if order.company.is_some_and(|company| caller.may_for(Topic::Orders.read(), company)) {
+            return Ok(true);
+        }
+        let open_for = chrono::TimeDelta::days(i64::from(self.shop.guest_order_days));
+        if caller.cart_secret.is_some() && self.now() - order.placed_at < open_for {
+            let cart = store::cart::by_id(self.db.read(), order.cart).await?;
+            return Ok(cart.is_some_and(|cart| self.knows_secret(caller, &cart)));
+        }
+        Ok(false)
+    }
+
+    /// The keyed hash by which the orders of an e-mail are found.
+    ///
+    /// # Errors
+    /// It is not an e-mail address.
+    pub fn email_hash_of(&self, email: &str) -> Result<String> {
+        let email = domain::text::Email::parse(email).map_err(Refusal::from)?;
+        Ok(self.email_hash(&email))
+    }
+
+    fn actor_of(&self, caller: &Caller, order: &Order) -> String {
+        match caller.who {
+            Who::Guest => order.cart.to_string(),
+            _ => caller.actor(),
+        }
+    }
+
+    /// A page of orders: a customer's own, a manager's company's, or for operators all.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] for another's orders; the database's.
+    pub async fn orders(
+        &self,
+        caller: &Caller,
+        mut filter: OrderFilter,
+        args: &PageArgs<(DateTime<Utc>, uuid::Uuid)>,
+        total: bool,
+    ) -> Result<Page<Order>> {
+        let company = filter.company.is_some_and(|company| caller.may_for(Topic::Orders.read(), company));
+        if !caller.may(Topic::Orders.read()) && !company {
+            filter.account = Some(caller.require_account()?);
+        }
+        Ok(store::order::page(self.db.read(), &filter, args, total).await?)
+    }
+}
+
+/// The URL to send the buyer's browser back to, checked.
+fn return_url(url: Option<&str>) -> Result<Option<String>> {
+    let Some(url) = url else { return Ok(None) };
+    let safe = url.starts_with("https://") || url.starts_with("http://127.0.0.1") || url.starts_with("http://localhost");
+    if safe && url.len() <= 2_000 && !url.chars().any(char::is_control) {
+        Ok(Some(url.to_owned()))
+    } else {
+        Err(Error::refused(Code::Invalid, ["paymentMethod", "returnUrl"], "Give an https address of at most 2,000 characters."))
+    }
+}
+
+/// The same facts again, so that what follows from them is decided anew.
+fn again(attempt: &Payment) -> News {
+    let totals = attempt.state.totals;
+    News {
+        road: Road::Operator,
+        reference: None,
+        seen: Observation { status: attempt.state.status, authorised: Some(totals.authorised), captured: Some(totals.captured) },
+        decline: None,
+        next_action: None,
+        detail: json!({ "why": "the order was closed" }),
+    }
+}
+
+fn order_line(view: &CartLineView) -> Result<OrderLine> {
+    let offer = view.offer.as_ref().ok_or_else(|| internal!("a line without an offer passed the cart's readiness"))?;
+    let (quote, amounts) = match (&offer.quote, view.amounts()) {
+        (Ok(quote), Some(amounts)) => (quote, *amounts),
+        _ => return Err(internal!("a line without a price passed the cart's readiness")),
+    };
+    let zero = Money::zero(amounts.total.currency);
+    Ok(OrderLine {
+        id: entropy::next_id(),
+        product: offer.product,
+        target: Target::new(target_kind(offer.kind), offer.target),
+        sku: offer.sku.clone(),
+        title: offer.title.clone(),
+        product_code: offer.product_code.clone(),
+        session: view.line.line.session,
+        for_: view.line.line.for_.clone(),
+        learner: view.line.learner,
+        quantity: view.line.line.quantity,
+        unit_price: quote.unit_price,
+        list_price: quote.list_price,
+        amounts,
+        breakdown: quote.steps.clone(),
+        terms: offer.terms,
+        refunded: zero,
+        refunded_by_quantity: zero,
+        refunded_quantity: 0,
+    })
+}
+
+const fn target_kind(kind: ProductKind) -> TargetKind {
+    match kind {
+        ProductKind::Library => TargetKind::Library,
+        ProductKind::Course => TargetKind::Course,
+        ProductKind::Session => TargetKind::Session,
+        ProductKind::Group => TargetKind::Group,
+    }
+}

@@ -1,0 +1,667 @@
+//! Orders and payments: placing, paying by every road, lapsing, cancelling, late money, refunds and disputes. Each story through the public
+//! GraphQL, the sandbox gateway and its signed webhooks.
+
+use chrono::TimeDelta;
+use sandbox::Step;
+use serde_json::{Value, json};
+
+use crate::util::TestApp;
+
+const PLACE: &str = "mutation($input: OrderPlaceInput!) { orderPlace(input: $input) {
+    order { id number status total { amount currency } version paidAt fulfilledAt lapsesAt
+      payments { id status declineReason attempt nextAction { kind url text } captured { amount } needsReview }
+      declinePage { heading reason canRetry } receipt { heading signInUrl lines { title courses { title } tokens } }
+      fulfilment { steps { name state } } lines { id title total { amount } refunded { amount } } }
+    cart { id total { amount } } replayed userErrors { code field message } } }";
+
+const ORDER: &str = "query($id: ID!) { order(id: $id) { id number status paidAt fulfilledAt
+    payments { id status captured { amount } refunded { amount } disputed { amount } needsReview declineReason }
+    refunds { id status origin amount { amount } reason lines { amount { amount } access } } refundable { amount }
+    disputes { status amount { amount } } lines { id refunded { amount } } } }";
+
+const REFUND: &str = "mutation($input: OrderRefundInput!) { orderRefund(input: $input) {
+    order { id status refundable { amount } refunds { status amount { amount } } } replayed userErrors { code field message } } }";
+
+/// What a guest needs to place a cart.
+struct Ready {
+    cart: String,
+    secret: String,
+}
+
+/// A guest's cart with these SKUs and a buyer.
+async fn ready(shop: &TestApp, skus: &[&str]) -> Ready {
+    ready_for(shop, skus, "ann@example.test").await
+}
+
+async fn ready_for(shop: &TestApp, skus: &[&str], email: &str) -> Ready {
+    let (cart, secret) = shop.guest_cart(skus).await;
+    let guest = shop.guest_with(&secret);
+    let set = "mutation($input: CartBuyerSetInput!) { cartBuyerSet(input: $input) { userErrors { code field message } } }";
+    shop.ok(&guest, set, json!({ "input": { "cartId": cart, "email": email, "name": "Ann" } })).await;
+    Ready { cart, secret }
+}
+
+fn place(ready: &Ready, token: &str, total: &str, key: &str) -> Value {
+    place_by(ready, "sandbox", Some(token), total, key)
+}
+
+fn place_by(ready: &Ready, gateway: &str, token: Option<&str>, total: &str, key: &str) -> Value {
+    json!({ "input": {
+        "cartId": ready.cart, "paymentMethod": { "gateway": gateway, "token": token },
+        "expectedTotal": { "amount": total, "currency": "USD" }, "idempotencyKey": key } })
+}
+
+/// Places and gives the order of the payload.
+async fn placed(shop: &TestApp, ready: &Ready, token: &str, total: &str) -> Value {
+    let guest = shop.guest_with(&ready.secret);
+    shop.ok(&guest, PLACE, place(ready, token, total, "k1")).await["orderPlace"]["order"].clone()
+}
+
+async fn order(shop: &TestApp, id: &Value) -> Value {
+    shop.ok(&shop.operator(), ORDER, json!({ "id": id })).await["order"].clone()
+}
+
+/// Live entitlements behind an order.
+async fn grants(shop: &TestApp, order: &Value) -> usize {
+    shop.live_grants(order.as_str().expect("an id")).await
+}
+
+/// The books hold: nothing is paid and not given, nothing given and not paid.
+async fn books_balance(shop: &TestApp) {
+    let query = "{ paidNotGiven { number } givenNotPaid { entitlementId reason } }";
+    shop.pass(TimeDelta::minutes(2));
+    let data = shop.ok(&shop.operator(), query, json!({})).await;
+    assert_eq!(data, json!({ "paidNotGiven": [], "givenNotPaid": [] }));
+}
+
+#[tokio::test]
+async fn a_guest_buys_a_course_and_has_it_the_moment_after() {
+    let shop = TestApp::new().await;
+    shop.shelf("L-1", "49.00", &["Rust"]).await;
+    let order = placed(&shop, &ready(&shop, &["L-1"]).await, "approve", "49.00").await;
+    assert_eq!(order["status"], "FULFILLED");
+    assert_eq!(order["total"], json!({ "amount": "49.00", "currency": "USD" }));
+    assert_eq!(order["payments"][0]["status"], "CAPTURED");
+    assert_eq!(order["fulfilment"]["steps"], json!([{ "name": "GRANTS", "state": "DONE" }]));
+    assert_eq!(order["receipt"]["lines"][0]["courses"], json!([{ "title": "Rust" }]));
+    assert!(order["receipt"]["signInUrl"].as_str().is_some_and(|url| url.contains("/account/link/")));
+    assert_eq!(grants(&shop, &order["id"]).await, 1);
+    books_balance(&shop).await;
+}
+
+/// A declined attempt is no error: the order waits, says why, and can be paid again.
+#[tokio::test]
+async fn a_declined_order_waits_and_can_be_paid_again() {
+    let shop = TestApp::new().await;
+    shop.shelf("L-1", "49.00", &["Rust"]).await;
+    let cart = ready(&shop, &["L-1"]).await;
+    let order = placed(&shop, &cart, "decline", "49.00").await;
+    assert_eq!(order["status"], "PENDING_PAYMENT");
+    assert_eq!(order["payments"][0]["status"], "FAILED");
+    assert_eq!(order["payments"][0]["declineReason"], "insufficient_funds");
+    assert_eq!(order["declinePage"]["canRetry"], true);
+    let retry = "mutation($input: PaymentRetryInput!) { paymentRetry(input: $input) { order { status payments { attempt status } declinePage { heading } } replayed userErrors { code field message } } }";
+    let input = json!({ "input": { "orderId": order["id"], "paymentMethod": { "gateway": "sandbox", "token": "approve" }, "idempotencyKey": "r1" } });
+    let guest = shop.guest_with(&cart.secret);
+    let retried = shop.ok(&guest, retry, input.clone()).await["paymentRetry"].clone();
+    assert_eq!(retried["order"]["status"], "FULFILLED");
+    assert_eq!(retried["order"]["declinePage"], Value::Null);
+    assert_eq!(retried["order"]["payments"], json!([{ "attempt": 1, "status": "FAILED" }, { "attempt": 2, "status": "CAPTURED" }]));
+    let again = shop.ok(&guest, retry, input).await["paymentRetry"].clone();
+    assert_eq!((again["replayed"].as_bool(), &again["order"]["payments"]), (Some(true), &retried["order"]["payments"]));
+    books_balance(&shop).await;
+}
+
+/// c19: two clicks at once with one key make one order; with two keys the second is told of the first.
+#[tokio::test]
+async fn c19_two_clicks_on_pay_make_one_order_and_one_charge() {
+    let shop = TestApp::new().await;
+    shop.shelf("L-1", "49.00", &["Rust"]).await;
+    let cart = ready(&shop, &["L-1"]).await;
+    let guest = shop.guest_with(&cart.secret);
+    let (same, twin) = tokio::join!(
+        shop.run(&guest, PLACE, place(&cart, "approve", "49.00", "k1")),
+        shop.run(&guest, PLACE, place(&cart, "approve", "49.00", "k1")),
+    );
+    let (same, twin) = (&same["data"]["orderPlace"], &twin["data"]["orderPlace"]);
+    assert_eq!(same["order"]["id"], twin["order"]["id"]);
+    let replays = [same, twin].iter().filter(|answer| answer["replayed"] == true).count();
+    assert_eq!(replays, 1);
+    assert_eq!(same["order"]["payments"].as_array().map(Vec::len), Some(1));
+
+    let cart = ready_for(&shop, &["L-1"], "bo@example.test").await;
+    let guest = shop.guest_with(&cart.secret);
+    let (one, two) = tokio::join!(
+        shop.run(&guest, PLACE, place(&cart, "approve", "49.00", "k2")),
+        shop.run(&guest, PLACE, place(&cart, "approve", "49.00", "k3")),
+    );
+    let answers = [&one["data"]["orderPlace"], &two["data"]["orderPlace"]];
+    let won = answers.iter().find(|answer| answer["order"].is_object()).expect("one order");
+    let lost = answers.iter().find(|answer| answer["order"].is_null()).expect("one refusal");
+    assert_eq!(lost["userErrors"][0]["code"], "ALREADY_PLACED");
+    assert!(lost["userErrors"][0]["message"].as_str().expect("a sentence").contains(won["order"]["number"].as_str().expect("a number")));
+    books_balance(&shop).await;
+}
+
+#[tokio::test]
+async fn a_key_that_was_used_for_another_input_is_a_mismatch() {
+    let shop = TestApp::new().await;
+    shop.shelf("L-1", "49.00", &["Rust"]).await;
+    let cart = ready(&shop, &["L-1"]).await;
+    placed(&shop, &cart, "approve", "49.00").await;
+    let refused = shop.refused(&shop.guest_with(&cart.secret), PLACE, place(&cart, "decline", "49.00", "k1")).await;
+    assert_eq!(refused, [("IDEMPOTENCY_MISMATCH".to_owned(), "idempotencyKey".to_owned())]);
+}
+
+/// c13: what is charged is what was shown, or nothing.
+#[tokio::test]
+async fn c13_another_total_than_expected_takes_nothing_and_shows_the_fresh_cart() {
+    let shop = TestApp::new().await;
+    shop.shelf("L-1", "49.00", &["Rust"]).await;
+    let cart = ready(&shop, &["L-1"]).await;
+    let answer = shop.run(&shop.guest_with(&cart.secret), PLACE, place(&cart, "approve", "48.00", "k1")).await;
+    let payload = &answer["data"]["orderPlace"];
+    assert_eq!(payload["order"], Value::Null);
+    assert_eq!(payload["userErrors"][0]["code"], "PRICE_CHANGED");
+    assert_eq!(payload["cart"]["total"]["amount"], "49.00");
+    // The key was not used up: with the right total it places.
+    assert_eq!(placed(&shop, &cart, "approve", "49.00").await["status"], "FULFILLED");
+}
+
+/// c51: nothing to pay needs no gateway, and gives access all the same.
+#[tokio::test]
+async fn c51_a_total_of_zero_is_paid_at_once_without_a_gateway() {
+    let shop = TestApp::new().await;
+    shop.shelf("L-0", "0.00", &["Free"]).await;
+    let cart = ready(&shop, &["L-0"]).await;
+    let input =
+        json!({ "input": { "cartId": cart.cart, "expectedTotal": { "amount": "0.00", "currency": "USD" }, "idempotencyKey": "k1" } });
+    let guest = shop.guest_with(&cart.secret);
+    let order = shop.ok(&guest, PLACE, input.clone()).await["orderPlace"].clone();
+    assert_eq!((order["order"]["status"].as_str(), order["order"]["payments"].as_array().map(Vec::len)), (Some("FULFILLED"), Some(0)));
+    assert_eq!(grants(&shop, &order["order"]["id"]).await, 1);
+    let again = shop.ok(&guest, PLACE, input).await["orderPlace"].clone();
+    assert_eq!((&again["order"]["id"], again["replayed"].as_bool()), (&order["order"]["id"], Some(true)));
+    books_balance(&shop).await;
+}
+
+/// c15: the same news by the reply and by webhooks, thrice and at once, pays once and gives once.
+#[tokio::test]
+async fn c15_the_same_webhook_three_times_changes_nothing_more() {
+    let shop = TestApp::new().await;
+    shop.shelf("L-1", "50.00", &["Rust"]).await;
+    let placed = placed(&shop, &ready(&shop, &["L-1"]).await, "pending", "50.00").await;
+    assert_eq!(placed["status"], "PENDING_PAYMENT");
+    shop.approve(&placed["payments"][0]["id"]).await;
+    let event = shop.sandbox.pending_deliveries().await.expect("the sandbox answers").last().expect("an event").event_id.clone();
+    tokio::join!(shop.webhook(&event), shop.webhook(&event));
+    shop.jobs().await;
+    let first = order(&shop, &placed["id"]).await;
+    assert_eq!((first["status"].as_str(), first["payments"][0]["captured"]["amount"].as_str()), (Some("FULFILLED"), Some("50.00")));
+    shop.pass(TimeDelta::minutes(4));
+    shop.webhook(&event).await;
+    shop.jobs().await;
+    assert_eq!(order(&shop, &placed["id"]).await, first);
+    assert_eq!(grants(&shop, &placed["id"]).await, 1);
+    books_balance(&shop).await;
+}
+
+/// c17: the failure of an earlier attempt that is heard late does not undo what a later one paid.
+#[tokio::test]
+async fn c17_a_late_failure_after_success_changes_nothing() {
+    let shop = TestApp::new().await;
+    shop.shelf("L-1", "50.00", &["Rust"]).await;
+    let cart = ready(&shop, &["L-1"]).await;
+    let placed = placed(&shop, &cart, "decline", "50.00").await;
+    let retry =
+        "mutation($input: PaymentRetryInput!) { paymentRetry(input: $input) { order { status } userErrors { code field message } } }";
+    let input = json!({ "input": { "orderId": placed["id"], "paymentMethod": { "gateway": "sandbox", "token": "approve" }, "idempotencyKey": "r1" } });
+    shop.ok(&shop.guest_with(&cart.secret), retry, input).await;
+    // Both attempts' webhooks arrive only now.
+    assert!(shop.webhooks().await >= 2);
+    let after = order(&shop, &placed["id"]).await;
+    assert_eq!(after["status"], "FULFILLED");
+    assert_eq!(
+        after["payments"].as_array().map(|all| all.iter().map(|one| one["status"].clone()).collect::<Vec<_>>()),
+        Some(vec![json!("FAILED"), json!("CAPTURED")])
+    );
+    assert_eq!(grants(&shop, &placed["id"]).await, 1);
+    books_balance(&shop).await;
+}
+
+/// c21 a: the gateway charged and its answer was lost: asking settles it, once.
+#[tokio::test]
+async fn c21_a_lost_answer_is_settled_by_asking_and_charged_once() {
+    let shop = TestApp::new().await;
+    shop.shelf("L-1", "55.00", &["Rust"]).await;
+    let placed = placed(&shop, &ready(&shop, &["L-1"]).await, "timeout_charged", "55.00").await;
+    assert_eq!((placed["status"].as_str(), placed["payments"][0]["status"].as_str()), (Some("PENDING_PAYMENT"), Some("UNKNOWN")));
+    shop.pass(TimeDelta::minutes(1));
+    shop.jobs().await;
+    let after = order(&shop, &placed["id"]).await;
+    assert_eq!((after["status"].as_str(), after["payments"][0]["captured"]["amount"].as_str()), (Some("FULFILLED"), Some("55.00")));
+    shop.pass(TimeDelta::minutes(5));
+    shop.webhooks().await;
+    assert_eq!(order(&shop, &placed["id"]).await, after);
+    books_balance(&shop).await;
+}
+
+#[tokio::test]
+async fn an_answer_that_never_was_leaves_the_order_payable() {
+    let shop = TestApp::new().await;
+    shop.shelf("L-1", "55.00", &["Rust"]).await;
+    let placed = placed(&shop, &ready(&shop, &["L-1"]).await, "timeout_not_charged", "55.00").await;
+    assert_eq!(placed["payments"][0]["status"], "UNKNOWN");
+    // While nobody knows, the order does not lapse: money may have been taken.
+    shop.pass(TimeDelta::minutes(1));
+    shop.jobs().await;
+    let after = order(&shop, &placed["id"]).await;
+    assert_eq!((after["status"].as_str(), after["payments"][0]["status"].as_str()), (Some("PENDING_PAYMENT"), Some("FAILED")));
+    shop.pass(TimeDelta::minutes(40));
+    shop.jobs().await;
+    assert_eq!(order(&shop, &placed["id"]).await["status"], "LAPSED");
+}
+
+#[tokio::test]
+async fn an_authorised_payment_is_captured_by_itself() {
+    let shop = TestApp::new().await;
+    shop.shelf("L-1", "55.00", &["Rust"]).await;
+    let placed = placed(&shop, &ready(&shop, &["L-1"]).await, "authorise", "55.00").await;
+    assert_eq!((placed["status"].as_str(), placed["payments"][0]["status"].as_str()), (Some("FULFILLED"), Some("CAPTURED")));
+    books_balance(&shop).await;
+}
+
+#[tokio::test]
+async fn a_redirect_is_finished_on_the_gateways_page() {
+    let shop = TestApp::new().await;
+    shop.shelf("L-1", "55.00", &["Rust"]).await;
+    let placed = placed(&shop, &ready(&shop, &["L-1"]).await, "redirect", "55.00").await;
+    assert_eq!(placed["payments"][0]["status"], "REQUIRES_ACTION");
+    assert_eq!(placed["payments"][0]["nextAction"]["kind"], "REDIRECT");
+    shop.approve(&placed["payments"][0]["id"]).await;
+    // The browser comes back before any webhook; that alone proves nothing, asking does.
+    let payment = domain::PaymentId::parse(placed["payments"][0]["id"].as_str().expect("an id")).expect("an id");
+    shop.app.payment_returned(payment, "paid=yes".to_owned()).await.expect("handled");
+    assert_eq!(order(&shop, &placed["id"]).await["status"], "FULFILLED");
+    books_balance(&shop).await;
+}
+
+#[tokio::test]
+async fn a_forged_return_pays_nothing() {
+    let shop = TestApp::new().await;
+    shop.shelf("L-1", "55.00", &["Rust"]).await;
+    let placed = placed(&shop, &ready(&shop, &["L-1"]).await, "redirect", "55.00").await;
+    let payment = domain::PaymentId::parse(placed["payments"][0]["id"].as_str().expect("an id")).expect("an id");
+    shop.app.payment_returned(payment, "status=CAPTURED&paid=yes".to_owned()).await.expect("handled");
+    assert_eq!(order(&shop, &placed["id"]).await["status"], "PENDING_PAYMENT");
+}
+
+/// An unpaid order lapses after 30 minutes, and its cart opens again.
+#[tokio::test]
+async fn an_unpaid_order_lapses_and_its_cart_opens_again() {
+    let shop = TestApp::new().await;
+    shop.shelf("L-1", "55.00", &["Rust"]).await;
+    let cart = ready(&shop, &["L-1"]).await;
+    let placed = placed(&shop, &cart, "redirect", "55.00").await;
+    shop.pass(TimeDelta::minutes(30) - TimeDelta::microseconds(1));
+    shop.jobs().await;
+    assert_eq!(order(&shop, &placed["id"]).await["status"], "PENDING_PAYMENT");
+    shop.pass(TimeDelta::microseconds(1));
+    shop.jobs().await;
+    assert_eq!(order(&shop, &placed["id"]).await["status"], "LAPSED");
+    let again = shop.ok(&shop.guest_with(&cart.secret), PLACE, place(&cart, "approve", "55.00", "k2")).await;
+    assert_eq!(again["orderPlace"]["order"]["status"], "FULFILLED");
+    books_balance(&shop).await;
+}
+
+/// c21 c: money that comes after the order lapsed is honoured, if its cart has no other order.
+#[tokio::test]
+async fn c21_late_money_on_a_lapsed_order_is_honoured() {
+    let shop = TestApp::new().await;
+    shop.shelf("L-1", "55.00", &["Rust"]).await;
+    let placed = placed(&shop, &ready(&shop, &["L-1"]).await, "redirect", "55.00").await;
+    shop.pass(TimeDelta::minutes(31));
+    shop.jobs().await;
+    assert_eq!(order(&shop, &placed["id"]).await["status"], "LAPSED");
+    shop.approve(&placed["payments"][0]["id"]).await;
+    shop.webhooks().await;
+    let after = order(&shop, &placed["id"]).await;
+    assert_eq!((after["status"].as_str(), after["payments"][0]["captured"]["amount"].as_str()), (Some("FULFILLED"), Some("55.00")));
+    books_balance(&shop).await;
+}
+
+/// c21 b: late money of an order whose cart was placed anew goes back at once, and the order stays lapsed.
+#[tokio::test]
+async fn c21_late_money_that_has_no_order_to_pay_goes_back_at_once() {
+    let shop = TestApp::new().await;
+    shop.shelf("L-1", "55.00", &["Rust"]).await;
+    let cart = ready(&shop, &["L-1"]).await;
+    let placed = placed(&shop, &cart, "redirect", "55.00").await;
+    shop.pass(TimeDelta::minutes(31));
+    shop.jobs().await;
+    shop.ok(&shop.guest_with(&cart.secret), PLACE, place(&cart, "approve", "55.00", "k2")).await;
+    shop.approve(&placed["payments"][0]["id"]).await;
+    shop.webhooks().await;
+    let after = order(&shop, &placed["id"]).await;
+    assert_eq!(after["status"], "LAPSED");
+    assert_eq!(after["refunds"][0]["origin"], "LATE_MONEY");
+    assert_eq!(after["refunds"][0]["status"], "SUCCEEDED");
+    assert_eq!(after["payments"][0]["refunded"]["amount"], "55.00");
+    assert_eq!(grants(&shop, &placed["id"]).await, 0);
+    books_balance(&shop).await;
+}
+
+#[tokio::test]
+async fn late_money_on_a_cancelled_order_goes_back_and_it_stays_cancelled() {
+    let shop = TestApp::new().await;
+    shop.shelf("L-1", "55.00", &["Rust"]).await;
+    let cart = ready(&shop, &["L-1"]).await;
+    let placed = placed(&shop, &cart, "pending", "55.00").await;
+    let cancel =
+        "mutation($input: OrderCancelInput!) { orderCancel(input: $input) { order { status } userErrors { code field message } } }";
+    let input = json!({ "input": { "orderId": placed["id"], "idempotencyKey": "c1" } });
+    let guest = shop.guest_with(&cart.secret);
+    assert_eq!(shop.ok(&guest, cancel, input).await["orderCancel"]["order"]["status"], "CANCELLED");
+    shop.approve(&placed["payments"][0]["id"]).await;
+    shop.webhooks().await;
+    let after = order(&shop, &placed["id"]).await;
+    assert_eq!(after["status"], "CANCELLED");
+    assert_eq!(after["payments"][0]["refunded"]["amount"], "55.00");
+    let again = json!({ "input": { "orderId": placed["id"], "idempotencyKey": "c2" } });
+    assert_eq!(shop.refused(&guest, cancel, again).await[0].0, "NOT_PENDING");
+    books_balance(&shop).await;
+}
+
+/// Orders by invoice wait 14 days; part payments add up; all of it makes the order PAID.
+#[tokio::test]
+async fn an_invoice_is_paid_once_all_of_it_is_recorded() {
+    let shop = TestApp::new().await;
+    shop.shelf("L-1", "55.00", &["Rust"]).await;
+    let cart = ready(&shop, &["L-1"]).await;
+    let guest = shop.guest_with(&cart.secret);
+    let placed = shop.ok(&guest, PLACE, place_by(&cart, "manual", None, "55.00", "k1")).await["orderPlace"]["order"].clone();
+    assert_eq!((placed["status"].as_str(), placed["payments"][0]["status"].as_str()), (Some("PENDING_PAYMENT"), Some("REQUIRES_ACTION")));
+    assert_eq!(placed["payments"][0]["nextAction"]["kind"], "INSTRUCTIONS");
+    let record = "mutation($input: OrderPaymentRecordInput!) { orderPaymentRecord(input: $input) { order { status payments { status captured { amount } } } replayed userErrors { code field message } } }";
+    let pay = |amount: &str, key: &str| json!({ "input": { "orderId": placed["id"], "amount": { "amount": amount, "currency": "USD" }, "reference": "bank 1", "idempotencyKey": key } });
+    let operator = shop.operator();
+    let part = shop.ok(&operator, record, pay("20.00", "p1")).await["orderPaymentRecord"].clone();
+    assert_eq!(
+        (part["order"]["status"].as_str(), part["order"]["payments"][0]["captured"]["amount"].as_str()),
+        (Some("PENDING_PAYMENT"), Some("20.00"))
+    );
+    assert_eq!(shop.ok(&operator, record, pay("20.00", "p1")).await["orderPaymentRecord"]["replayed"], true);
+    assert_eq!(shop.refused(&operator, record, pay("35.01", "p2")).await, [("TOO_LARGE".to_owned(), "amount.amount".to_owned())]);
+    assert_eq!(shop.refused(&operator, record, pay("-1.00", "p3")).await[0].0, "INVALID");
+    let whole = shop.ok(&operator, record, pay("35.00", "p4")).await["orderPaymentRecord"].clone();
+    assert_eq!(
+        (whole["order"]["status"].as_str(), whole["order"]["payments"][0]["status"].as_str()),
+        (Some("FULFILLED"), Some("CAPTURED"))
+    );
+    books_balance(&shop).await;
+}
+
+#[tokio::test]
+async fn an_invoice_lapses_after_14_days_and_its_part_payment_goes_back() {
+    let shop = TestApp::new().await;
+    shop.shelf("L-1", "55.00", &["Rust"]).await;
+    let cart = ready(&shop, &["L-1"]).await;
+    let guest = shop.guest_with(&cart.secret);
+    let placed = shop.ok(&guest, PLACE, place_by(&cart, "manual", None, "55.00", "k1")).await["orderPlace"]["order"].clone();
+    let record = "mutation($input: OrderPaymentRecordInput!) { orderPaymentRecord(input: $input) { userErrors { code field message } } }";
+    let input = json!({ "input": { "orderId": placed["id"], "amount": { "amount": "20.00", "currency": "USD" }, "reference": "bank 1", "idempotencyKey": "p1" } });
+    shop.ok(&shop.operator(), record, input).await;
+    shop.pass(TimeDelta::days(14) - TimeDelta::seconds(1));
+    shop.jobs().await;
+    assert_eq!(order(&shop, &placed["id"]).await["status"], "PENDING_PAYMENT");
+    shop.pass(TimeDelta::seconds(1));
+    shop.jobs().await;
+    let after = order(&shop, &placed["id"]).await;
+    assert_eq!((after["status"].as_str(), after["payments"][0]["refunded"]["amount"].as_str()), (Some("LAPSED"), Some("20.00")));
+}
+
+/// c23: refunds never add up to more than was paid, also when they come at once.
+#[tokio::test]
+async fn c23_refunds_never_add_up_to_more_than_was_paid() {
+    let shop = TestApp::new().await;
+    shop.shelf("L-1", "100.00", &["Rust"]).await;
+    let placed = placed(&shop, &ready(&shop, &["L-1"]).await, "approve", "100.00").await;
+    let refund = |amount: &str, key: &str| json!({ "input": { "orderId": placed["id"], "amount": { "amount": amount, "currency": "USD" }, "reason": "asked", "idempotencyKey": key } });
+    let operator = shop.operator();
+    let (one, two) = tokio::join!(shop.run(&operator, REFUND, refund("60.00", "a")), shop.run(&operator, REFUND, refund("60.00", "b")));
+    let codes: Vec<_> = [&one, &two].iter().map(|answer| answer["data"]["orderRefund"]["userErrors"][0]["code"].clone()).collect();
+    assert!(codes.contains(&Value::Null) && codes.contains(&json!("REFUND_TOO_LARGE")), "{codes:?}");
+    let rest = shop.ok(&operator, REFUND, refund("40.00", "c")).await["orderRefund"]["order"].clone();
+    assert_eq!((rest["status"].as_str(), rest["refundable"]["amount"].as_str()), (Some("REFUNDED"), Some("0.00")));
+    for (amount, code) in [("0.01", "NOT_REFUNDABLE"), ("0.00", "INVALID"), ("-5.00", "INVALID")] {
+        assert_eq!(shop.refused(&operator, REFUND, refund(amount, amount)).await[0].0, code, "{amount}");
+    }
+}
+
+/// c23: what a buyer disputes at the bank cannot be refunded as well.
+#[tokio::test]
+async fn c23_a_disputed_amount_is_not_refundable() {
+    let shop = TestApp::new().await;
+    shop.shelf("L-1", "100.00", &["Rust"]).await;
+    let placed = placed(&shop, &ready(&shop, &["L-1"]).await, "approve", "100.00").await;
+    let dispute = Step::OpenDispute(domain::Money::new(3000, domain::Currency::parse("USD").expect("USD")));
+    shop.advance(&placed["payments"][0]["id"], dispute).await;
+    shop.webhooks().await;
+    let after = order(&shop, &placed["id"]).await;
+    assert_eq!(after["refundable"]["amount"], "70.00");
+    let refund = |amount: &str, key: &str| json!({ "input": { "orderId": placed["id"], "amount": { "amount": amount, "currency": "USD" }, "reason": "asked", "idempotencyKey": key } });
+    assert_eq!(shop.refused(&shop.operator(), REFUND, refund("70.01", "a")).await[0].0, "REFUND_TOO_LARGE");
+    shop.ok(&shop.operator(), REFUND, refund("70.00", "b")).await;
+}
+
+/// c23: a refund that fails frees its amount again.
+#[tokio::test]
+async fn c23_a_failed_refund_can_be_asked_for_again() {
+    let shop = TestApp::new().await;
+    shop.shelf("L-1", "100.00", &["Rust"]).await;
+    let placed = placed(&shop, &ready(&shop, &["L-1"]).await, "refund_pending", "100.00").await;
+    let refund = |key: &str| json!({ "input": { "orderId": placed["id"], "reason": "asked", "idempotencyKey": key } });
+    let pending = shop.ok(&shop.operator(), REFUND, refund("a")).await["orderRefund"]["order"].clone();
+    assert_eq!((pending["status"].as_str(), pending["refunds"][0]["status"].as_str()), (Some("FULFILLED"), Some("PENDING")));
+    assert_eq!(shop.refused(&shop.operator(), REFUND, refund("b")).await[0].0, "NOT_REFUNDABLE");
+    assert_eq!(grants(&shop, &placed["id"]).await, 1);
+    let reference = shop.refund_reference(&placed["payments"][0]["id"]).await;
+    shop.advance(&placed["payments"][0]["id"], Step::FailRefund(reference)).await;
+    shop.webhooks().await;
+    let failed = order(&shop, &placed["id"]).await;
+    assert_eq!((failed["refunds"][0]["status"].as_str(), failed["refundable"]["amount"].as_str()), (Some("FAILED"), Some("100.00")));
+    assert_eq!(failed["lines"][0]["refunded"]["amount"], "0.00");
+    shop.ok(&shop.operator(), REFUND, refund("c")).await;
+    let reference = shop.refund_reference(&placed["payments"][0]["id"]).await;
+    shop.advance(&placed["payments"][0]["id"], Step::CompleteRefund(reference)).await;
+    shop.webhooks().await;
+    assert_eq!(order(&shop, &placed["id"]).await["status"], "REFUNDED");
+    assert_eq!(grants(&shop, &placed["id"]).await, 0);
+    books_balance(&shop).await;
+}
+
+/// c25: refunding one line ends what that line gave, and nothing else.
+#[tokio::test]
+async fn c25_refunding_one_line_ends_only_what_it_gave() {
+    let shop = TestApp::new().await;
+    for (sku, title) in [("A", "Ada"), ("B", "Basic"), ("C", "Cobol")] {
+        shop.shelf(sku, "49.00", &[title]).await;
+    }
+    let placed = placed(&shop, &ready(&shop, &["A", "B", "C"]).await, "approve", "147.00").await;
+    let line = |index: usize| placed["lines"][index]["id"].clone();
+    let refund =
+        |lines: Value, key: &str| json!({ "input": { "orderId": placed["id"], "lines": lines, "reason": "asked", "idempotencyKey": key } });
+    let whole = |index: usize| json!([{ "orderLineId": line(index), "amount": { "amount": "49.00", "currency": "USD" } }]);
+    let after = shop.ok(&shop.operator(), REFUND, refund(whole(1), "b")).await["orderRefund"]["order"].clone();
+    assert_eq!(after["status"], "PARTIALLY_REFUNDED");
+    assert_eq!(shop.open_titles(&placed["id"]).await, ["Ada", "Cobol"]);
+    // A part of a line keeps the access it gave.
+    let part = json!([{ "orderLineId": line(0), "amount": { "amount": "5.00", "currency": "USD" } }]);
+    shop.ok(&shop.operator(), REFUND, refund(part, "a")).await;
+    assert_eq!(shop.open_titles(&placed["id"]).await, ["Ada", "Cobol"]);
+    let rest = shop.ok(&shop.operator(), REFUND, refund(json!([]), "rest")).await["orderRefund"]["order"].clone();
+    assert_eq!(rest["status"], "REFUNDED");
+    assert_eq!(shop.open_titles(&placed["id"]).await, Vec::<String>::new());
+    books_balance(&shop).await;
+}
+
+#[tokio::test]
+async fn a_refund_made_at_the_gateway_is_recorded_and_a_whole_one_ends_access() {
+    let shop = TestApp::new().await;
+    shop.shelf("L-1", "100.00", &["Rust"]).await;
+    let placed = placed(&shop, &ready(&shop, &["L-1"]).await, "approve", "100.00").await;
+    let usd = |minor| domain::Money::new(minor, domain::Currency::parse("USD").expect("USD"));
+    shop.advance(&placed["payments"][0]["id"], Step::Refund(usd(2500))).await;
+    shop.webhooks().await;
+    let part = order(&shop, &placed["id"]).await;
+    assert_eq!((part["status"].as_str(), part["refunds"][0]["origin"].as_str()), (Some("PARTIALLY_REFUNDED"), Some("GATEWAY")));
+    assert_eq!(grants(&shop, &placed["id"]).await, 1);
+    shop.advance(&placed["payments"][0]["id"], Step::Refund(usd(7500))).await;
+    shop.webhooks().await;
+    shop.webhooks().await;
+    let whole = order(&shop, &placed["id"]).await;
+    assert_eq!((whole["status"].as_str(), whole["refunds"].as_array().map(Vec::len)), (Some("REFUNDED"), Some(2)));
+    assert_eq!(grants(&shop, &placed["id"]).await, 0);
+    books_balance(&shop).await;
+}
+
+#[tokio::test]
+async fn a_lost_dispute_ends_access_and_a_won_one_does_not() {
+    let shop = TestApp::new().await;
+    shop.shelf("L-1", "100.00", &["Rust"]).await;
+    let usd = domain::Money::new(10_000, domain::Currency::parse("USD").expect("USD"));
+    for (email, won, left) in [("ann@example.test", true, 1), ("bo@example.test", false, 0)] {
+        let placed = placed(&shop, &ready_for(&shop, &["L-1"], email).await, "approve", "100.00").await;
+        shop.advance(&placed["payments"][0]["id"], Step::OpenDispute(usd)).await;
+        shop.webhooks().await;
+        assert_eq!(grants(&shop, &placed["id"]).await, 1);
+        let reference = shop.dispute_reference(&placed["payments"][0]["id"]).await;
+        let step = if won { Step::WinDispute(reference) } else { Step::LoseDispute(reference) };
+        shop.advance(&placed["payments"][0]["id"], step).await;
+        shop.webhooks().await;
+        let after = order(&shop, &placed["id"]).await;
+        assert_eq!(after["disputes"][0]["status"], if won { "WON" } else { "LOST" });
+        assert_eq!((after["status"].as_str(), grants(&shop, &placed["id"]).await), (Some("FULFILLED"), left));
+    }
+    books_balance(&shop).await;
+}
+
+#[tokio::test]
+async fn an_order_is_seen_by_its_cart_for_a_week_and_by_nobody_else() {
+    let shop = TestApp::new().await;
+    shop.shelf("L-1", "49.00", &["Rust"]).await;
+    let cart = ready(&shop, &["L-1"]).await;
+    let placed = placed(&shop, &cart, "approve", "49.00").await;
+    let other = ready_for(&shop, &["L-1"], "eve@example.test").await;
+    let see = "query($id: ID!) { order(id: $id) { number } }";
+    let id = json!({ "id": placed["id"] });
+    assert!(shop.ok(&shop.guest_with(&cart.secret), see, id.clone()).await["order"].is_object());
+    for stranger in [shop.guest(), shop.guest_with(&other.secret), shop.guest_with("made up"), shop.key(&["catalog:read"])] {
+        assert_eq!(shop.ok(&stranger, see, id.clone()).await["order"], Value::Null);
+    }
+    assert_eq!(shop.ok(&shop.guest(), see, json!({ "id": "ord_nonsense" })).await["order"], Value::Null);
+    shop.pass(TimeDelta::days(7));
+    assert_eq!(shop.ok(&shop.guest_with(&cart.secret), see, id).await["order"], Value::Null);
+}
+
+/// c45: pages of orders placed at the same instant neither repeat nor skip one, also when another comes meanwhile.
+#[tokio::test]
+async fn c45_pages_of_orders_with_equal_times_show_each_once() {
+    let shop = TestApp::new().await;
+    shop.shelf("L-0", "0.00", &["Free"]).await;
+    let free = |cart: &Ready| json!({ "input": { "cartId": cart.cart, "expectedTotal": { "amount": "0", "currency": "USD" }, "idempotencyKey": "k" } });
+    for index in 0..25 {
+        let cart = ready_for(&shop, &["L-0"], &format!("b{index}@example.test")).await;
+        shop.ok(&shop.guest_with(&cart.secret), PLACE, free(&cart)).await;
+    }
+    let list = "query($after: String) { orders(first: 10, after: $after) { nodes { id } pageInfo { hasNextPage endCursor } totalCount } }";
+    let (mut seen, mut after, mut sizes) = (Vec::new(), Value::Null, Vec::new());
+    loop {
+        let page = shop.ok(&shop.operator(), list, json!({ "after": after })).await["orders"].clone();
+        let nodes = page["nodes"].as_array().cloned().expect("nodes");
+        sizes.push(nodes.len());
+        seen.extend(nodes.into_iter().map(|node| node["id"].to_string()));
+        after = page["pageInfo"]["endCursor"].clone();
+        if page["pageInfo"]["hasNextPage"] != true {
+            break;
+        }
+        shop.pass(TimeDelta::seconds(1));
+        let cart = ready_for(&shop, &["L-0"], &format!("late{}@example.test", seen.len())).await;
+        shop.ok(&shop.guest_with(&cart.secret), PLACE, free(&cart)).await;
+    }
+    assert_eq!(sizes, [10, 10, 5]);
+    let total = seen.len();
+    seen.sort();
+    seen.dedup();
+    assert_eq!((total, seen.len()), (25, 25));
+    for (first, after) in [(10, json!("")), (10, json!("made-up")), (-1, Value::Null), (101, Value::Null)] {
+        let query = "query($first: Int, $after: String) { orders(first: $first, after: $after) { nodes { id } } }";
+        assert_eq!(shop.top_level_code(&shop.operator(), query, json!({ "first": first, "after": after })).await, "BAD_INPUT");
+    }
+}
+
+/// A list of orders costs the same number of statements whether it has 2 or 20.
+#[tokio::test]
+async fn a_list_of_orders_costs_a_fixed_number_of_statements() {
+    let shop = TestApp::new().await;
+    shop.shelf("L-0", "0.00", &["Free"]).await;
+    let list =
+        "{ orders(first: 50) { nodes { number buyer { email } lines { title } payments { status } refunds { status } disputes { status }
+        receipt { lines { courses { title } } } fulfilment { steps { state } } } } }";
+    let mut counts = Vec::new();
+    for batch in [2, 18] {
+        for index in 0..batch {
+            let cart = ready_for(&shop, &["L-0"], &format!("b{batch}-{index}@example.test")).await;
+            let input =
+                json!({ "input": { "cartId": cart.cart, "expectedTotal": { "amount": "0", "currency": "USD" }, "idempotencyKey": "k" } });
+            shop.ok(&shop.guest_with(&cart.secret), PLACE, input).await;
+        }
+        counts.push(shop.counted(&shop.operator(), list, json!({})).await.1);
+    }
+    assert_eq!(counts[0], counts[1]);
+}
+
+/// What was promised in a commit is done by whichever process finds it, once.
+#[tokio::test]
+async fn two_workers_fulfil_each_order_once() {
+    let shop = TestApp::new().await;
+    shop.shelf("L-1", "10.00", &["Rust"]).await;
+    let mut orders = Vec::new();
+    for index in 0..12 {
+        let cart = ready_for(&shop, &["L-1"], &format!("b{index}@example.test")).await;
+        let order = placed(&shop, &cart, "pending", "10.00").await;
+        shop.approve(&order["payments"][0]["id"]).await;
+        orders.push(order);
+    }
+    for delivery in shop.sandbox.pending_deliveries().await.expect("the sandbox answers") {
+        shop.webhook(&delivery.event_id).await;
+    }
+    let other = shop.another().await;
+    let (one, two) = tokio::join!(shop.app.run_due_jobs(), other.run_due_jobs());
+    one.expect("the jobs run");
+    two.expect("the jobs run");
+    for placed in orders {
+        assert_eq!(order(&shop, &placed["id"]).await["status"], "FULFILLED");
+        assert_eq!(grants(&shop, &placed["id"]).await, 1);
+    }
+    books_balance(&shop).await;
+}
+
+/// A cut between placing and asking the gateway loses nothing: the job that was committed with the order goes on.
+#[tokio::test]
+async fn an_order_whose_request_died_is_paid_by_the_worker() {
+    let shop = TestApp::new().await;
+    shop.shelf("L-1", "10.00", &["Rust"]).await;
+    let cart = ready(&shop, &["L-1"]).await;
+    let guest = shop.guest_with(&cart.secret);
+    // The request is dropped as soon as it has committed: it never gets to run what it promised.
+    let request = shop.run(&guest, PLACE, place(&cart, "approve", "10.00", "k1"));
+    let dropped = tokio::time::timeout(std::time::Duration::from_millis(0), request).await;
+    drop(dropped);
+    shop.pass(TimeDelta::minutes(3));
+    shop.jobs().await;
+    let again = shop.ok(&guest, PLACE, place(&cart, "approve", "10.00", "k1")).await["orderPlace"]["order"].clone();
+    assert_eq!((again["status"].as_str(), again["payments"].as_array().map(Vec::len)), (Some("FULFILLED"), Some(1)));
+    assert_eq!(grants(&shop, &again["id"]).await, 1);
+    books_balance(&shop).await;
+}
