@@ -424,11 +424,11 @@ async fn r14_a_course_that_nothing_opens_asks_for_payment() {
     let answer = school.0.run(&learner, &start, input.clone()).await["data"]["enrollmentStart"].clone();
     assert_eq!((&answer["userErrors"][0]["code"], &answer["offer"]), (&json!("PAYMENT_REQUIRED"), &Value::Null), "not on sale");
     let library = school.library("L", false, &[course]).await;
-    let offer = json!({ "sku": "L", "title": "Library L", "url": "http://shop.test/form/L" });
+    let offer = json!({ "sku": "L", "title": "Library L", "url": "http://127.0.0.1:8080/form/L" });
     let answer = school.0.run(&learner, &start, input.clone()).await["data"]["enrollmentStart"].clone();
     assert_eq!((&answer["userErrors"][0]["code"], &answer["offer"]), (&json!("PAYMENT_REQUIRED"), &offer));
     let message = answer["userErrors"][0]["message"].as_str().expect("a text");
-    assert!(message.contains("(L)") && message.contains("http://shop.test/form/L"), "{message}");
+    assert!(message.contains("(L)") && message.contains("http://127.0.0.1:8080/form/L"), "{message}");
     assert_eq!(school.enrollments(account).await, 0);
     // Over is as good as nothing.
     school.buy(account, library, "2026-01-01T00:00:00Z").await;
