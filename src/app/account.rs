@@ -14,7 +14,6 @@ use domain::{AccountId, PersonId};
 use sea_orm::DatabaseTransaction;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
-use std::collections::HashMap;
 use uuid::Uuid;
 
 use super::caller::{Caller, Scope, Scopes, Topic};
