@@ -47,6 +47,7 @@ pub mod price;
 pub mod product;
 pub mod refund;
 pub mod secrets;
+pub mod seed;
 pub mod sign_in;
 pub mod throttle;
 

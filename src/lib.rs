@@ -4,10 +4,14 @@
 //! ARCHITECTURE.md has the map.
 
 pub mod app;
+pub mod cli;
 pub mod config;
 pub mod error;
 pub mod graphql;
+pub mod http;
 pub mod outbox;
 pub mod page;
+pub mod serve;
+pub mod start;
 pub mod store;
 pub mod worker;

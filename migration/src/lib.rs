@@ -2,8 +2,8 @@
 //! does not move when they do.
 #![expect(elided_lifetimes_in_paths, reason = "the migration trait's signatures are matched only without `<'_>`")]
 
-pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
+pub use sea_orm_migration::{MigrationStatus, MigratorTrait};
 
 mod column;
 mod m0001_people;

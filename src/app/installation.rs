@@ -7,7 +7,7 @@ use crate::internal;
 use crate::store::installation;
 
 /// What the keyed hash that tells a wrong installation secret is a hash of.
-const CHECKED_TEXT: &str = "bursar installation";
+pub(crate) const CHECKED_TEXT: &str = "bursar installation";
 
 impl App {
     /// Makes the installation's row at the first start; later, refuses to run with another secret, or with another base currency once prices
@@ -30,5 +30,14 @@ impl App {
             )),
             _ => Ok(()),
         }
+    }
+
+    /// Whether the shop can do its work: reads the row that is there once it was set up.
+    ///
+    /// # Errors
+    /// The database does not answer, or was never set up.
+    pub async fn ready(&self) -> Result<()> {
+        installation::read(self.db.read()).await?;
+        Ok(())
     }
 }

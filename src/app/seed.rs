@@ -5,19 +5,20 @@ use std::collections::HashMap;
 
 use chrono::{TimeDelta, TimeZone, Utc};
 use domain::catalog::{AppliesTo, CourseKind, GroupKind, ScheduleMode, Tier, TierPrice};
-use domain::company::CompanyType;
+use domain::company::{CompanyType, Visibility};
+use domain::entitlement::Target;
 use domain::{CourseId, Currency, Money, Percent, ProductId, ProviderId, Rate};
 
 use super::App;
 use super::caller::Caller;
 use super::catalog::{CourseCommerceSet, CourseCreate, LibraryCreate, ProviderSet, SessionCreate};
 use super::company::CompanyCreate;
-use super::company_offer::OfferRow;
+use super::company_offer::{CompanyOffersSet, OverrideWish};
 use super::group::{Content, GroupCommerce, GroupCreate, Rule};
 use super::price::{PriceWish, RateWish, ScheduleSet};
 use super::product::TermsWish;
 use crate::error::Result;
-use crate::internal;
+use crate::{internal, store};
 
 /// Key, title, description, provider, price in cents of a course that is also sold alone.
 const COURSES: [(&str, &str, &str, &str, Option<i64>); 30] = [
@@ -57,17 +58,71 @@ const COURSES: [(&str, &str, &str, &str, Option<i64>); 30] = [
 type LibraryRow = (&'static str, &'static str, &'static str, &'static str, i64, Option<i64>, bool, &'static [&'static str]);
 
 const LIBRARIES: [LibraryRow; 12] = [
-    ("RUST-PATH", "The Rust path", "From the first line to services, in order.", "RUST", 14_900, Some(365), true, &["RUST-1", "RUST-2", "RUST-3"]),
+    (
+        "RUST-PATH",
+        "The Rust path",
+        "From the first line to services, in order.",
+        "RUST",
+        14_900,
+        Some(365),
+        true,
+        &["RUST-1", "RUST-2", "RUST-3"],
+    ),
     ("RUST-CERT", "Rust with certificate", "The path and the exam.", "RUST", 24_900, Some(365), true, &["RUST-1", "RUST-2", "EXAM-RUST"]),
     ("DATA-DUO", "SQL twice", "Questions first, money second.", "DATA", 9_900, Some(180), false, &["SQL-1", "SQL-2"]),
     ("WEB-TRIO", "Front end trio", "Pages, layouts and GraphQL.", "WEB", 8_900, Some(180), false, &["WEB-1", "WEB-2", "WEB-3"]),
-    ("SEC-BASE", "Security for everybody", "Secrets and phishing for the whole company.", "SEC", 4_900, Some(365), false, &["SEC-1", "SEC-3"]),
-    ("SEC-ALL", "Security, all of it", "With threat modelling for those who build.", "SEC", 12_900, Some(365), false, &["SEC-1", "SEC-2", "SEC-3"]),
+    (
+        "SEC-BASE",
+        "Security for everybody",
+        "Secrets and phishing for the whole company.",
+        "SEC",
+        4_900,
+        Some(365),
+        false,
+        &["SEC-1", "SEC-3"],
+    ),
+    (
+        "SEC-ALL",
+        "Security, all of it",
+        "With threat modelling for those who build.",
+        "SEC",
+        12_900,
+        Some(365),
+        false,
+        &["SEC-1", "SEC-2", "SEC-3"],
+    ),
     ("SAFE-SET", "Safe at work", "What every workplace has to teach.", "SAFE", 6_900, Some(730), true, &["SAFE-1", "SAFE-2", "SAFE-3"]),
     ("LEAD-SET", "Leading people", "Teams, feedback and meetings.", "LEAD", 17_900, Some(365), false, &["LEAD-1", "LEAD-2", "LEAD-3"]),
-    ("FIN-SET", "Money, understood", "Balance sheets, double entry, rounding.", "FIN", 14_900, Some(365), false, &["FIN-1", "FIN-2", "FIN-3"]),
-    ("LANG-EU", "Two languages of Central Europe", "Polish and Hungarian for beginners.", "LANG", 7_900, None, false, &["LANG-PL", "LANG-HU"]),
-    ("LANG-ALL", "Five languages", "Every language course there is.", "LANG", 19_900, None, false, &["LANG-PL", "LANG-AR", "LANG-JA", "LANG-TH", "LANG-HU"]),
+    (
+        "FIN-SET",
+        "Money, understood",
+        "Balance sheets, double entry, rounding.",
+        "FIN",
+        14_900,
+        Some(365),
+        false,
+        &["FIN-1", "FIN-2", "FIN-3"],
+    ),
+    (
+        "LANG-EU",
+        "Two languages of Central Europe",
+        "Polish and Hungarian for beginners.",
+        "LANG",
+        7_900,
+        None,
+        false,
+        &["LANG-PL", "LANG-HU"],
+    ),
+    (
+        "LANG-ALL",
+        "Five languages",
+        "Every language course there is.",
+        "LANG",
+        19_900,
+        None,
+        false,
+        &["LANG-PL", "LANG-AR", "LANG-JA", "LANG-TH", "LANG-HU"],
+    ),
     ("STARTER", "Starter shelf", "A first look at everything.", "START", 1_900, Some(90), false, &["WELCOME", "WEB-1", "SQL-1", "MATH-2"]),
 ];
 
@@ -78,14 +133,17 @@ impl App {
     /// The database's.
     pub async fn seed_demo(&self) -> Result<bool> {
         let caller = Caller::system();
-        if self.has_products().await? {
+        if store::product::any(self.db.read()).await? {
             return Ok(false);
         }
         let eur = Currency::parse("EUR").map_err(|error| internal!("{error}"))?;
         let rate = Rate::parse("0.92").map_err(|error| internal!("{error}"))?;
         let since = self.now() - TimeDelta::days(1);
-        self.exchange_rates_set(&caller, vec![RateWish { base: self.shop.base_currency, quote: eur, rate: Some(rate), valid_from: Some(since) }])
-            .await?;
+        self.exchange_rates_set(
+            &caller,
+            vec![RateWish { base: self.shop.base_currency, quote: eur, rate: Some(rate), valid_from: Some(since) }],
+        )
+        .await?;
         let courses = self.seed_courses(&caller).await?;
         let libraries = self.seed_libraries(&caller, &courses, eur).await?;
         self.seed_groups(&caller, &courses).await?;
@@ -172,7 +230,7 @@ impl App {
         for (sku, title, description, code, cents, days, ordered, keys) in LIBRARIES {
             let mut prices = vec![self.list_price(cents)];
             if sku == "RUST-PATH" {
-                prices.push(PriceWish::list(Money::new(13_900, eur)));
+                prices.push(list(Money::new(13_900, eur)));
             }
             let create = LibraryCreate {
                 title: title.to_owned(),
@@ -198,7 +256,7 @@ impl App {
             description: "A month of workshops and everything that goes with them.".to_owned(),
             kind: GroupKind::Manual,
             rule: None,
-            content: vec![Content::course(courses["MATH-2"], false, true), Content::course(courses["LEAD-3"], false, true)],
+            content: vec![opens(courses["MATH-2"]), opens(courses["LEAD-3"])],
             commerce: Some(GroupCommerce {
                 sku: Some("CLUB".to_owned()),
                 prices: Some(vec![self.list_price(1_200)]),
@@ -211,7 +269,7 @@ impl App {
             description: "Everybody with a verified address at acme.example.".to_owned(),
             kind: GroupKind::Automatic,
             rule: Some(Rule::EmailDomain("acme.example".to_owned())),
-            content: vec![Content::course(courses["SAFE-3"], false, true)],
+            content: vec![opens(courses["SAFE-3"])],
             commerce: None,
         };
         self.group_create(caller, automatic).await?;
@@ -238,21 +296,52 @@ impl App {
             let company = self.company_create(caller, create).await?.id;
             let rows = match key {
                 "acme" => vec![
-                    OfferRow { prices: vec![Money::new(3_900, base)], title: Some("Security at Acme".to_owned()), ..OfferRow::of(libraries["SEC-BASE"]) },
-                    OfferRow { prices: vec![Money::new(9_900, base), Money::new(9_200, eur)], ..OfferRow::of(libraries["RUST-PATH"]) },
+                    OverrideWish {
+                        prices: vec![Money::new(3_900, base)],
+                        title: Some("Security at Acme".to_owned()),
+                        ..inherited(libraries["SEC-BASE"])
+                    },
+                    OverrideWish { prices: vec![Money::new(9_900, base), Money::new(9_200, eur)], ..inherited(libraries["RUST-PATH"]) },
                 ],
                 "bluebird" => vec![
-                    OfferRow { prices: vec![Money::new(5_900, base)], access_days: Some(180), ..OfferRow::of(libraries["SAFE-SET"]) },
-                    OfferRow { visible: Some(false), ..OfferRow::of(libraries["LANG-ALL"]) },
+                    OverrideWish { prices: vec![Money::new(5_900, base)], access_days: Some(180), ..inherited(libraries["SAFE-SET"]) },
+                    OverrideWish { visibility: Some(Visibility::Hidden), ..inherited(libraries["LANG-ALL"]) },
                 ],
-                _ => vec![OfferRow { prices: vec![Money::new(4_900, base)], ..OfferRow::of(libraries["SAFE-SET"]) }],
+                _ => vec![OverrideWish { prices: vec![Money::new(4_900, base)], ..inherited(libraries["SAFE-SET"]) }],
             };
-            self.company_offers_set(caller, company, rows, false).await?;
+            let set = CompanyOffersSet { company: Some(company), rows: rows.into_iter().map(Ok).collect(), dry_run: false };
+            self.company_offers_set(caller, set).await?;
         }
         Ok(())
     }
 
     fn list_price(&self, cents: i64) -> PriceWish {
-        PriceWish::list(Money::new(cents, self.shop.base_currency))
+        list(Money::new(cents, self.shop.base_currency))
+    }
+}
+
+/// A list price.
+fn list(amount: Money) -> PriceWish {
+    PriceWish { amount, group: None, starts_at: None, ends_at: None, first_day: None, last_day: None }
+}
+
+/// Membership opens the course; everybody may see it.
+const fn opens(course: CourseId) -> Content {
+    Content { target: Target::Course(course), sees: false, opens: true }
+}
+
+/// An override that inherits everything.
+const fn inherited(product: ProductId) -> OverrideWish {
+    OverrideWish {
+        product,
+        title: None,
+        description: None,
+        prices: Vec::new(),
+        access_days: None,
+        visibility: None,
+        starts_at: None,
+        ends_at: None,
+        first_day: None,
+        last_day: None,
     }
 }

@@ -30,10 +30,7 @@ async fn receive(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let headers = headers
-        .iter()
-        .filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())))
-        .collect();
+    let headers = headers.iter().filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))).collect();
     let webhook = RawWebhook { headers, query: query.unwrap_or_default(), body: body.to_vec(), received_at: app.now() };
     match app.webhook_receive(&gateway, webhook).await {
         Ok(reply) => {
@@ -94,7 +91,7 @@ async fn page(app: &App, order: domain::OrderId) -> anyhow::Result<String> {
     let mut pages = Environment::new();
     pages.add_template("return.html", RETURN_PAGE)?;
     Ok(pages.get_template("return.html")?.render(context! {
-        shop => app.shop.name,
+        shop => app.shop.name.as_str(),
         heading,
         number => order.number,
         total => order.totals.total.to_string(),

@@ -2,8 +2,10 @@
 //! absent; `postgres://…` for a database per test).
 
 mod account;
+mod auth;
 mod catalog;
 mod company;
+mod http;
 mod learning;
 mod offer;
 mod order;

@@ -476,8 +476,8 @@ fn a_row_that_names_no_test_or_a_made_up_one_is_reported() {
 /// Where the catalogue of real courses is looked for: beside the repository, for the tests and programs that use it when it is there.
 const BESIDE_US: &[&str] = &["check", "tests/it/real_catalogue.rs"];
 
-/// Files that may speak of floats, with the reason. None does: amounts, percentages and rates are whole numbers.
-const FLOATS: &[(&str, &str)] = &[];
+/// Files that may speak of floats, with the reason: amounts, percentages and rates are whole numbers.
+const FLOATS: &[(&str, &str)] = &[("src/http/metrics.rs", "the bounds of a histogram's buckets are seconds; no money is near")];
 
 /// Words that no file holds. Each is put together here, so that this file does not hold them either.
 const UNFINISHED: &[&str] = &[concat!("TO", "DO"), concat!("FIX", "ME")];
@@ -594,7 +594,7 @@ fn a_dependency_without_a_reason_is_reported() {
 // Reading
 // ---------------------------------------------------------------------------------------------------------------------------------
 
-/// Folders that hold nothing written by hand for this repository.
+/// What holds nothing written by hand for this repository.
 const SKIPPED: &[&str] = &["target", ".git", "node_modules", "data"];
 
 /// Every file of text: path from the repository's root, and text.
@@ -619,7 +619,10 @@ fn collect(folder: &str, found: &mut Vec<(String, String)>) {
         let name = entry.file_name().to_string_lossy().into_owned();
         let path = if folder.is_empty() { name.clone() } else { format!("{folder}/{name}") };
         let kind = entry.file_type().expect("a file's type can be read");
-        if kind.is_dir() && !SKIPPED.contains(&name.as_str()) {
+        if SKIPPED.contains(&name.as_str()) {
+            continue;
+        }
+        if kind.is_dir() {
             collect(&path, found);
         } else if kind.is_file() && !name.ends_with(".lock") {
             // What is not UTF-8 is no text.

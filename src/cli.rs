@@ -1,0 +1,337 @@
+//! The command line: what can be asked for, and with what settings.
+//!
+//! Always true here: standard output carries results, standard error everything else; a failure is one sentence with its causes and exit code 1.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow};
+use clap::{Args, Parser, Subcommand};
+use domain::CompanyId;
+use domain::account::KeyRole;
+use port::GatewayFactory;
+use secrecy::{ExposeSecret, SecretString};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+use crate::app::App;
+use crate::app::caller::{Caller, Scope, Scopes};
+use crate::app::entropy::{Clock, SystemClock};
+use crate::app::key::ServiceKeyCreate;
+use crate::config::{Configuration, FILE_VARIABLE, LogFormat, LogSettings, unread_variables};
+use crate::serve::{self, Playground, say};
+use crate::start::Surroundings;
+use crate::{graphql, start, worker};
+
+/// The commerce backend for people who sell learning.
+#[derive(Debug, Parser)]
+#[command(name = "bursar", version, about)]
+pub struct Cli {
+    /// Settings file; without it, bursar.toml of the current directory, if there is one
+    #[arg(long, global = true, env = FILE_VARIABLE, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the shop; without any setting, an embedded one with demo data
+    Serve(Serve),
+    /// Change the tables of the database
+    Migrate {
+        #[command(flatten)]
+        place: Place,
+        #[command(subcommand)]
+        action: Migrate,
+    },
+    /// Print the GraphQL schema
+    Schema,
+    /// Run due jobs until stopped, beside servers that were started with --no-worker
+    Worker {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Make the demo catalogue in a shop without products
+    Seed {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Service keys
+    Key {
+        #[command(subcommand)]
+        action: Key,
+    },
+    /// Say what is set up wrong, and how to mend it
+    Doctor {
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Key {
+    /// Make a key and print its secret, alone, on standard output; also beside a running server
+    Create {
+        #[command(flatten)]
+        place: Place,
+        /// As what the key acts
+        #[arg(long, value_enum)]
+        role: Role,
+        /// The company of a manager's key, by id
+        #[arg(long, value_name = "ID")]
+        company: Option<String>,
+        /// What the key may do, such as catalog:write; again for more; all that the role allows when left out
+        #[arg(long = "scope", value_name = "SCOPE")]
+        scopes: Vec<String>,
+        /// What the key is for
+        #[arg(long, default_value = "made on the command line")]
+        name: String,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Role {
+    Operator,
+    Manager,
+    Service,
+}
+
+/// What a new shop begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Seed {
+    Demo,
+    None,
+}
+
+/// Where the data is.
+#[derive(Debug, Default, Args)]
+struct Place {
+    /// Directory of the embedded database and of the installation secret
+    #[arg(long, global = true, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Database, as postgres://USER:PASSWORD@HOST/NAME or sqlite://FILE
+    #[arg(long, global = true, value_name = "URL")]
+    database: Option<String>,
+}
+
+#[derive(Debug, Default, Args)]
+struct Serve {
+    /// Address and port to listen on; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS")]
+    bind: Option<SocketAddr>,
+    #[command(flatten)]
+    place: Place,
+    /// Leave jobs to `bursar worker`
+    #[arg(long)]
+    no_worker: bool,
+    /// What a shop without products begins with
+    #[arg(long, value_enum, value_name = "SEED")]
+    seed: Option<Seed>,
+    /// Let POST /_test/clock set the time (never with a gateway that takes real money)
+    #[arg(long)]
+    test_clock: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Migrate {
+    /// Bring the tables up to date
+    Up,
+    /// Take steps back, with what is in their tables
+    Down {
+        /// How many
+        #[arg(long, default_value_t = 1)]
+        steps: u32,
+    },
+    /// Say which steps this database has
+    Status,
+}
+
+/// What the program was built with.
+pub struct Program {
+    /// The adapters of payment gateways.
+    pub factories: Vec<Arc<dyn GatewayFactory>>,
+    /// Those among them that are played by the program itself.
+    pub playground: Arc<dyn Playground>,
+}
+
+impl Program {
+    /// Does what the command line says.
+    pub async fn run(self, cli: Cli) -> ExitCode {
+        match self.command(cli).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                // Nowhere is left to say that standard error is closed.
+                let _ = writeln!(std::io::stderr(), "error: {error:#}");
+                ExitCode::FAILURE
+            }
+        }
+    }
+
+    async fn command(self, cli: Cli) -> anyhow::Result<()> {
+        let Cli { config, command } = cli;
+        // Without a word: the shop to try.
+        match command.unwrap_or_else(|| Command::Serve(Serve { seed: Some(Seed::Demo), ..Serve::default() })) {
+            Command::Serve(Serve { bind, place, no_worker, seed, test_clock }) => {
+                let mut configuration = read(config, place)?;
+                if let Some(bind) = bind {
+                    configuration.settings.server.bind = bind;
+                }
+                let options = serve::Options { worker: !no_worker, test_clock, seed: seed == Some(Seed::Demo) };
+                serve::run(&configuration, options, &self.factories, self.playground).await
+            }
+            Command::Worker { place } => {
+                let app = self.open(read(config, place)?).await?;
+                let stop = CancellationToken::new();
+                serve::listen_to_signals(stop.clone())?;
+                worker::run(Arc::new(app), stop).await;
+                Ok(())
+            }
+            Command::Seed { place } => {
+                let app = self.open(read(config, place)?).await?;
+                let made = app.seed_demo().await.map_err(|error| anyhow!("{error:#}"))?;
+                say(if made { "the demo catalogue is there" } else { "the shop has products already; nothing was changed" });
+                Ok(())
+            }
+            Command::Key { action: Key::Create { place, role, company, scopes, name } } => {
+                let app = self.open(read(config, place)?).await?;
+                key(&app, role, company, &scopes, name).await
+            }
+            Command::Doctor { place } => self.doctor(&read(config, place)?).await,
+            Command::Migrate { place, action } => migrate(&read(config, place)?, action).await,
+            Command::Schema => {
+                std::io::stdout().write_all(graphql::sdl().as_bytes())?;
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Program {
+    async fn open(&self, configuration: Configuration) -> anyhow::Result<App> {
+        let surroundings = Surroundings { factories: &self.factories, clock: Arc::new(SystemClock), address: None };
+        start::open(&configuration, surroundings).await
+    }
+
+    /// Looks at everything that a start needs; each finding says what to do. Changes no row; a data directory that is not there is made.
+    async fn doctor(&self, configuration: &Configuration) -> anyhow::Result<()> {
+        let settings = &configuration.settings;
+        let mut findings = Vec::new();
+        match start::connect(settings).await {
+            Err(error) => findings.push(format!("{error:#}")),
+            Ok(db) => {
+                let missing = start::steps(&db).await?.iter().filter(|step| !step.applied).count();
+                if missing > 0 {
+                    findings.push(format!("{missing} steps of the tables are missing: run `bursar migrate up`, or just start the server"));
+                }
+                match start::installation_secret(settings, &db).await {
+                    Err(error) => findings.push(format!("{error:#}")),
+                    Ok(secrets) if missing == 0 => findings.extend(start::foreign_secret(&secrets, &db).await?),
+                    Ok(_) => {}
+                }
+            }
+        }
+        if !settings.server.bind.ip().is_loopback() && settings.shop.public_url.is_empty() {
+            findings
+                .push("shop.public_url is not set, but the server listens to other machines: set the address that buyers use".to_owned());
+        }
+        match start::build(&configuration.gateways, &settings.data, &settings.shop.public_url, &self.factories).await {
+            Err(error) => findings.push(format!("{error:#}")),
+            Ok(gateways) => {
+                for instance in gateways.0 {
+                    let ctx = port::OpContext::new("doctor", SystemClock.now());
+                    if let Err(error) = instance.gateway.check(&ctx).await {
+                        findings.push(format!("gateways.{}: {error}", instance.id));
+                    }
+                }
+            }
+        }
+        if findings.is_empty() {
+            say("everything is in order");
+            return Ok(());
+        }
+        for finding in &findings {
+            say(finding);
+        }
+        Err(anyhow!("{} to mend", findings.len()))
+    }
+}
+
+async fn key(app: &App, role: Role, company: Option<String>, scopes: &[String], name: String) -> anyhow::Result<()> {
+    let role = match role {
+        Role::Operator => KeyRole::Operator,
+        Role::Manager => KeyRole::Manager,
+        Role::Service => KeyRole::Service,
+    };
+    let company = company.map(|id| CompanyId::parse(&id).ok_or_else(|| anyhow!("--company: {id:?} is no company's id"))).transpose()?;
+    let scopes = match scopes {
+        [] => None,
+        given => Some(
+            given
+                .iter()
+                .map(|scope| Scope::parse(scope).ok_or_else(|| anyhow!("--scope: {scope:?} is no scope; write one such as catalog:write")))
+                .collect::<anyhow::Result<Scopes>>()?,
+        ),
+    };
+    let create = ServiceKeyCreate { name, role, company, scopes };
+    let (_, secret) = app.service_key_create(&Caller::system(), create).await.map_err(|error| anyhow!("{error:#}"))?;
+    say(secret.expose_secret());
+    Ok(())
+}
+
+/// The settings with what the command line says over them; logs go on from here.
+fn read(file: Option<PathBuf>, place: Place) -> anyhow::Result<Configuration> {
+    let mut configuration = Configuration::read(file.as_deref())?;
+    let settings = &mut configuration.settings;
+    if let Some(data) = place.data {
+        settings.data = data;
+        // A directory that is named on the command line is the embedded shop's, whatever database the settings know.
+        settings.database.url = None;
+    }
+    if let Some(url) = place.database {
+        settings.database.url = Some(SecretString::from(url));
+    }
+    log(&settings.log)?;
+    for name in unread_variables(&configuration.gateways) {
+        tracing::warn!(name, "nothing reads this environment variable");
+    }
+    Ok(configuration)
+}
+
+fn log(settings: &LogSettings) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&settings.filter).context("log.filter")?;
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let started = match settings.format {
+        LogFormat::Json => logs.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init(),
+        LogFormat::Text => logs.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init(),
+    };
+    started.map_err(|error| anyhow::anyhow!(error).context("logs cannot be written"))
+}
+
+async fn migrate(configuration: &Configuration, action: Migrate) -> anyhow::Result<()> {
+    let db = start::connect(&configuration.settings).await?;
+    match action {
+        Migrate::Up => {
+            let names = start::migrate_up(&db).await?;
+            names.iter().for_each(|name| say(&format!("applied {name}")));
+            if names.is_empty() {
+                say("nothing to do");
+            }
+        }
+        Migrate::Down { steps } => {
+            for name in start::migrate_down(&db, steps).await? {
+                say(&format!("took back {name}"));
+            }
+        }
+        Migrate::Status => {
+            for step in start::steps(&db).await? {
+                say(&format!("{} {}", if step.applied { "applied" } else { "missing" }, step.name));
+            }
+        }
+    }
+    db.close().await?;
+    Ok(())
+}
