@@ -238,7 +238,7 @@ impl Program {
             findings
                 .push("shop.public_url is not set, but the server listens to other machines: set the address that buyers use".to_owned());
         }
-        match start::build(&configuration.gateways, &settings.data, &settings.shop.public_url, &self.factories).await {
+        match start::build(&configuration.gateways, &settings.data, &start::public_url(settings, None), &self.factories).await {
             Err(error) => findings.push(format!("{error:#}")),
             Ok(gateways) => {
                 for instance in gateways.0 {

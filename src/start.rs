@@ -232,7 +232,7 @@ pub async fn foreign_secret(secrets: &Secrets, db: &Db) -> anyhow::Result<Option
 }
 
 /// Where buyers reach the shop: as set, else where this process listens.
-fn public_url(settings: &Settings, address: Option<SocketAddr>) -> String {
+pub fn public_url(settings: &Settings, address: Option<SocketAddr>) -> String {
     if !settings.shop.public_url.is_empty() {
         return settings.shop.public_url.clone();
     }
