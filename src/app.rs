@@ -50,6 +50,7 @@ pub mod secrets;
 pub mod seed;
 pub mod sign_in;
 pub mod throttle;
+pub mod token;
 
 /// Everything that use cases need.
 #[derive(Debug)]

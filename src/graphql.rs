@@ -12,6 +12,7 @@ pub mod connection;
 pub mod error;
 pub mod executor;
 pub mod group;
+pub mod job;
 pub mod key;
 pub mod learning;
 pub mod limits;
@@ -26,6 +27,7 @@ pub mod price;
 pub mod product;
 pub mod scalar;
 pub mod shop;
+pub mod token;
 
 /// Every query.
 #[derive(MergedObject, Default)]
@@ -45,6 +47,8 @@ pub struct Query(
     audit::AuditQuery,
     learning::LearningQuery,
     order::OrderQuery,
+    token::TokenQuery,
+    job::JobQuery,
 );
 
 /// Every mutation.
@@ -61,6 +65,8 @@ pub struct Mutation(
     key::KeyMutation,
     learning::LearningMutation,
     order::OrderMutation,
+    token::TokenMutation,
+    job::JobMutation,
 );
 
 /// Every subscription.

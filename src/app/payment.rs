@@ -541,10 +541,8 @@ impl App {
         if !store::order::advance(txn, order.id, &change).await? {
             return Err(internal!("{} was changed under its lock", order.number));
         }
-        if matches!(event, OrderEvent::Honoured) {
-            if !store::cart::ordered(txn, order.cart, order.id, now).await? {
-                return Err(internal!("the cart of {} was taken meanwhile", order.number));
-            }
+        if matches!(event, OrderEvent::Honoured) && !store::cart::ordered(txn, order.cart, order.id, now).await? {
+            return Err(internal!("the cart of {} was taken meanwhile", order.number));
         }
         for other in store::payment::of_order(txn, order.id).await? {
             let open = matches!(other.state.status, PaymentStatus::RequiresAction | PaymentStatus::Authorised | PaymentStatus::Created);

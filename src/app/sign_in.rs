@@ -37,8 +37,22 @@ pub struct SignIn {
     by_email: Throttle,
     by_address: Throttle,
     links_by_email: Throttle,
+    guesses: Throttle,
+    guesses_by_address: Throttle,
     known: Mutex<HashMap<Uuid, Arc<SigningKey>>>,
     current: tokio::sync::Mutex<Option<Arc<SigningKey>>>,
+}
+
+impl SignIn {
+    /// Failed guesses at codes, per caller.
+    pub(crate) const fn guesses(&self) -> &Throttle {
+        &self.guesses
+    }
+
+    /// The same, per address.
+    pub(crate) const fn guesses_by_address(&self) -> &Throttle {
+        &self.guesses_by_address
+    }
 }
 
 impl Default for SignIn {
@@ -48,6 +62,8 @@ impl Default for SignIn {
             by_email: Throttle::new(10, TimeDelta::seconds(6)),
             by_address: Throttle::new(60, TimeDelta::seconds(1)),
             links_by_email: Throttle::new(3, TimeDelta::minutes(5)),
+            guesses: Throttle::new(10, TimeDelta::seconds(6)),
+            guesses_by_address: Throttle::new(60, TimeDelta::seconds(1)),
             known: Mutex::default(),
             current: tokio::sync::Mutex::default(),
         }

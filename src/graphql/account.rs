@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::company::MeCompanies;
 use super::connection::{List, connection, wants_total};
 use super::error::{UserError, answer, outcome, payload, scope};
+use super::learning::MeLearning;
 use super::scalar::input_id;
 use crate::app::account::{self as app, Key, Whose};
 use crate::app::caller::{Caller, Scope, Scopes};
@@ -70,11 +71,11 @@ pub enum Role {
 /// Another topic adds its fields by an `#[Object]` type of its own, in its own file, that holds the account's id; the type becomes a member here
 /// and in [`Me::of`].
 #[derive(MergedObject)]
-pub struct Me(MeAccount, MeCompanies);
+pub struct Me(MeAccount, MeCompanies, MeLearning);
 
 impl Me {
     fn of(account: AccountId) -> Self {
-        Self(MeAccount { account }, MeCompanies(account))
+        Self(MeAccount { account }, MeCompanies(account), MeLearning)
     }
 }
 

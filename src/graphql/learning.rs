@@ -430,11 +430,27 @@ impl From<app::AccessView> for AccessExplanation {
     }
 }
 
+/// What `me` says of learning.
+pub struct MeLearning;
+
+#[Object]
+impl MeLearning {
+    /// The courses that are open to me now, unstarted ones from the grant on.
+    async fn courses(&self, ctx: &Context<'_>, first: Option<i32>, after: Option<String>) -> async_graphql::Result<List<OpenCourse>> {
+        my_courses(ctx, first, after).await
+    }
+
+    /// Everything that was ever granted to me.
+    async fn entitlements(&self, ctx: &Context<'_>, first: Option<i32>, after: Option<String>) -> async_graphql::Result<List<Entitlement>> {
+        my_entitlements(ctx, first, after).await
+    }
+}
+
 /// The courses that are open to the caller now: a field of `me`.
 ///
 /// # Errors
 /// Paging arguments that are none; nobody is signed in.
-pub async fn my_courses(ctx: &Context<'_>, first: Option<i32>, after: Option<String>) -> async_graphql::Result<List<OpenCourse>> {
+async fn my_courses(ctx: &Context<'_>, first: Option<i32>, after: Option<String>) -> async_graphql::Result<List<OpenCourse>> {
     let (app, caller) = scope(ctx)?;
     let list = answer(ListName::new("me.courses", &caller.actor()))?;
     let args: PageArgs<CourseId> = answer(list.args(first, after.as_deref()))?;
@@ -447,7 +463,7 @@ pub async fn my_courses(ctx: &Context<'_>, first: Option<i32>, after: Option<Str
 ///
 /// # Errors
 /// Paging arguments that are none; nobody is signed in.
-pub async fn my_entitlements(ctx: &Context<'_>, first: Option<i32>, after: Option<String>) -> async_graphql::Result<List<Entitlement>> {
+async fn my_entitlements(ctx: &Context<'_>, first: Option<i32>, after: Option<String>) -> async_graphql::Result<List<Entitlement>> {
     let (app, caller) = scope(ctx)?;
     let list = answer(ListName::new("me.entitlements", &caller.actor()))?;
     let args: PageArgs<EntitlementId> = answer(list.args(first, after.as_deref()))?;

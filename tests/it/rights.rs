@@ -74,6 +74,19 @@ const MUTATIONS: &[(&str, Right)] = &[
     ("personErase", Scoped("settings:write")),
     ("serviceKeyCreate", Scoped("settings:write")),
     ("serviceKeyRevoke", Scoped("settings:write")),
+    ("enrollmentStart", Person),
+    ("enrollmentResultRecord", Owner),
+    ("entitlementEnd", Scoped("learning:write")),
+    ("orderPlace", Owner),
+    ("paymentRetry", Owner),
+    ("orderCancel", Owner),
+    ("orderPaymentRecord", Scoped("orders:write")),
+    ("paymentCapture", Scoped("orders:write")),
+    ("paymentVoid", Scoped("orders:write")),
+    ("orderRefund", Scoped("refunds:write")),
+    ("tokenRedeem", Person),
+    ("tokenRevoke", Owner),
+    ("jobReplay", Scoped("settings:write")),
 ];
 
 /// Every query and who may call it: the others are FORBIDDEN. Queries by id that answer null to others are `Owner`. Add new ones here.
@@ -108,6 +121,13 @@ const QUERIES: &[(&str, Right)] = &[
     ("outbox", Scoped("settings:read")),
     ("serviceKeys", Scoped("settings:read")),
     ("auditLog", ScopedOrManager("settings:read")),
+    ("accessExplain", Owner),
+    ("order", Owner),
+    ("orders", Person),
+    ("paidNotGiven", Scoped("orders:read")),
+    ("givenNotPaid", Scoped("orders:read")),
+    ("tokens", Person),
+    ("jobs", Scoped("settings:read")),
 ];
 
 /// Optional fields of the input of a mutation, or optional arguments of a query, that a call needs to be plausible. Add new ones here.

@@ -271,7 +271,7 @@ impl TestApp {
         let data = self.ok(&self.operator(), "{ outbox(first: 100) { nodes { to link } } }", serde_json::json!({})).await;
         let waiting = data["outbox"]["nodes"].as_array().into_iter().flatten().find(|entry| entry["to"] == email);
         let link = waiting.unwrap_or_else(|| panic!("no link waits for {email}: {data:#}"))["link"].as_str().expect("its text");
-        link.strip_prefix("http://shop.test/account/link/").expect("the page's address").to_owned()
+        link.strip_prefix("http://127.0.0.1:8080/account/link/").expect("the page's address").to_owned()
     }
 
     /// Runs a GraphQL document as `caller`; the answer as JSON with `data` and perhaps `errors`.

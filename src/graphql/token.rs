@@ -1,0 +1,143 @@
+//! Registration tokens: seats that were bought and can be handed out.
+
+use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::connection::{List, connection, wants_total};
+use super::error::{answer, payload, scope};
+use super::scalar::{input_id, named_enum};
+use crate::app::token::{Key, TokenView};
+use crate::page::ListName;
+
+named_enum! {
+    /// Where a token stands. EXPIRED = its time is over and nobody redeemed it.
+    TokenStatus(domain::token::TokenStatus)
+}
+
+/// A seat: its code opens what was bought for one learner, once.
+#[derive(Debug, Clone, SimpleObject)]
+pub struct Token {
+    /// Id.
+    pub id: ID,
+    /// Where it stands.
+    pub status: TokenStatus,
+    /// The code to hand out.
+    pub code: String,
+    /// Number of the seat, from 1.
+    pub seat: i32,
+    /// The product it opens.
+    pub product_id: ID,
+    /// The order that bought it.
+    pub order_id: Option<ID>,
+    /// The company it was bought for.
+    pub company_id: Option<ID>,
+    /// Until when it can be redeemed; empty = without end.
+    pub ends_at: Option<DateTime<Utc>>,
+    /// When it was redeemed.
+    pub redeemed_at: Option<DateTime<Utc>>,
+    /// When it was issued.
+    pub created_at: DateTime<Utc>,
+}
+
+impl From<TokenView> for Token {
+    fn from(view: TokenView) -> Self {
+        let token = view.token;
+        Self {
+            id: token.id.into(),
+            status: view.status.into(),
+            code: view.code,
+            seat: token.seat,
+            product_id: token.product.into(),
+            order_id: token.order.map(ID::from),
+            company_id: token.company.map(ID::from),
+            ends_at: token.ends_at,
+            redeemed_at: token.redeemed_at,
+            created_at: token.created_at,
+        }
+    }
+}
+
+/// Queries about tokens.
+#[derive(Debug, Default)]
+pub struct TokenQuery;
+
+#[Object]
+impl TokenQuery {
+    /// Tokens, the oldest first: those you bought, your company's, or for operators all.
+    async fn tokens(
+        &self,
+        ctx: &Context<'_>,
+        company_id: Option<ID>,
+        order_id: Option<ID>,
+        status: Option<TokenStatus>,
+        first: Option<i32>,
+        after: Option<String>,
+    ) -> async_graphql::Result<List<Token>> {
+        let (app, caller) = scope(ctx)?;
+        let found = async {
+            let company = company_id.as_ref().map(|id| input_id(id, "companyId", "company")).transpose()?;
+            let order = order_id.as_ref().map(|id| input_id(id, "orderId", "order")).transpose()?;
+            let wanted = status.map(|status| status.0);
+            let list = ListName::new("tokens", &(company, order, wanted))?;
+            let args = list.args::<(Key, Uuid)>(first, after.as_deref())?;
+            let page = app.tokens(caller, company, order, wanted, &args, wants_total(ctx)).await?;
+            connection(&list, page, |view| (view.token.created_at, view.token.id.uuid()), Token::from)
+        };
+        answer(found.await)
+    }
+}
+
+/// Redeems a token.
+#[derive(InputObject)]
+pub struct TokenRedeemInput {
+    /// The code, in any case, with or without separators.
+    pub code: String,
+    /// A new key for each token you redeem.
+    pub idempotency_key: String,
+}
+
+/// Gives a seat another code.
+#[derive(Debug, InputObject)]
+pub struct TokenRevokeInput {
+    /// The token whose code shall no longer work.
+    pub token_id: ID,
+}
+
+payload! {
+    /// The redeemed token.
+    TokenRedeemPayload {
+        /// The token.
+        token: Token, replayed
+    }
+}
+payload! {
+    /// The fresh token of the seat.
+    TokenRevokePayload {
+        /// The token.
+        token: Token
+    }
+}
+
+/// Mutations of tokens.
+#[derive(Debug, Default)]
+pub struct TokenMutation;
+
+#[Object]
+impl TokenMutation {
+    /// Redeems a token for the signed-in person, at most once.
+    async fn token_redeem(&self, ctx: &Context<'_>, input: TokenRedeemInput) -> async_graphql::Result<TokenRedeemPayload> {
+        let (app, caller) = scope(ctx)?;
+        TokenRedeemPayload::of(app.token_redeem(caller, &input.code, &input.idempotency_key).await)
+    }
+
+    /// Voids an unused code and issues a fresh one for its seat.
+    async fn token_revoke(&self, ctx: &Context<'_>, input: TokenRevokeInput) -> async_graphql::Result<TokenRevokePayload> {
+        let (app, caller) = scope(ctx)?;
+        let revoked = async {
+            let id = input_id(&input.token_id, "tokenId", "token")?;
+            app.token_revoke(caller, id).await
+        };
+        TokenRevokePayload::of(revoked.await)
+    }
+}
