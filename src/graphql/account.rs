@@ -69,7 +69,7 @@ pub enum Role {
 /// The person who is signed in.
 ///
 /// Another topic adds its fields by an `#[Object]` type of its own, in its own file, that holds the account's id; the type becomes a member here
-/// and in [`Me::of`].
+/// and in `Me::of`.
 #[derive(MergedObject)]
 pub struct Me(MeAccount, MeCompanies, MeLearning);
 

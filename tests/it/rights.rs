@@ -136,6 +136,7 @@ fn besides(call: &str, company: &str) -> Value {
         "auditLog" => json!({ "filter": { "companyId": company } }),
         // Without scopes it would ask for all of them, which nobody gives who lacks one.
         "operatorSet" | "serviceKeyCreate" => json!({ "scopes": ["settings:write"] }),
+        "enrollmentResultRecord" => json!({ "enrollmentId": "enr_01m88mdsqyeexs0j7wsy3h1qvs" }),
         _ => json!({}),
     }
 }
