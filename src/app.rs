@@ -34,6 +34,7 @@ pub mod fulfil;
 pub mod gateways;
 pub mod grant;
 pub mod group;
+pub mod import;
 pub mod installation;
 pub mod job;
 pub mod jwt;
@@ -125,7 +126,7 @@ impl App {
     /// Writes an audit entry into `txn`: every privileged change has one, in its own transaction.
     ///
     /// # Errors
-    /// The database's, or a value that does not serialise.
+    /// The database's.
     pub async fn audit(
         &self,
         txn: &DatabaseTransaction,
@@ -135,9 +136,24 @@ impl App {
         old: Option<Value>,
         new: Option<Value>,
     ) -> Result<()> {
-        let entry = store::audit::Entry {
+        self.audit_all(txn, caller, operation, vec![(object, old, new)]).await
+    }
+
+    /// The same for many changes of one operation: the object, what it was and what it is.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn audit_all(
+        &self,
+        txn: &DatabaseTransaction,
+        caller: &Caller,
+        operation: &str,
+        changes: Vec<(Object, Option<Value>, Option<Value>)>,
+    ) -> Result<()> {
+        let happened_at = self.now();
+        let entries = changes.into_iter().map(|(object, old, new)| store::audit::Entry {
             id: entropy::next_uuid(),
-            happened_at: self.now(),
+            happened_at,
             actor_kind: caller.actor_kind(),
             actor: caller.actor(),
             company: object.company,
@@ -147,8 +163,8 @@ impl App {
             old,
             new,
             request: caller.request.clone(),
-        };
-        Ok(store::audit::record(txn, entry).await?)
+        });
+        Ok(store::audit::record(txn, entries.collect()).await?)
     }
 
     /// Writes a job into `txn`; call [`App::woken`] once that is committed.

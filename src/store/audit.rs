@@ -36,12 +36,23 @@ pub struct Entry<'a> {
     pub request: Option<String>,
 }
 
-/// Writes the entry.
+/// Writes the entries.
 ///
 /// # Errors
 /// The database's.
-pub async fn record(db: &impl ConnectionTrait, entry: Entry<'_>) -> Result<(), DbErr> {
-    audit::Entity::insert(audit::ActiveModel {
+pub async fn record(db: &impl ConnectionTrait, entries: Vec<Entry<'_>>) -> Result<(), DbErr> {
+    let mut rows = entries.into_iter().map(row).peekable();
+    while rows.peek().is_some() {
+        audit::Entity::insert_many(rows.by_ref().take(ROWS)).exec_without_returning(db).await?;
+    }
+    Ok(())
+}
+
+/// Rows of one INSERT.
+const ROWS: usize = 500;
+
+fn row(entry: Entry<'_>) -> audit::ActiveModel {
+    audit::ActiveModel {
         id: Set(entry.id),
         happened_at: Set(entry.happened_at),
         actor_kind: Set(entry.actor_kind.to_owned()),
@@ -53,10 +64,7 @@ pub async fn record(db: &impl ConnectionTrait, entry: Entry<'_>) -> Result<(), D
         old: Set(entry.old),
         new: Set(entry.new),
         request_id: Set(entry.request),
-    })
-    .exec_without_returning(db)
-    .await?;
-    Ok(())
+    }
 }
 
 /// An entry as it was written.

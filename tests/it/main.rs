@@ -6,6 +6,7 @@ mod auth;
 mod catalog;
 mod company;
 mod http;
+mod import;
 mod learning;
 mod offer;
 mod order;
