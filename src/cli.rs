@@ -12,6 +12,7 @@ use anyhow::{Context, anyhow};
 use clap::{Args, Parser, Subcommand};
 use domain::CompanyId;
 use domain::account::KeyRole;
+use indicatif::ProgressBar;
 use port::GatewayFactory;
 use secrecy::{ExposeSecret, SecretString};
 use tokio_util::sync::CancellationToken;
@@ -20,6 +21,7 @@ use tracing_subscriber::EnvFilter;
 use crate::app::App;
 use crate::app::caller::{Caller, Scope, Scopes};
 use crate::app::entropy::{Clock, SystemClock};
+use crate::app::import::CourseImport;
 use crate::app::key::ServiceKeyCreate;
 use crate::config::{Configuration, FILE_VARIABLE, LogFormat, LogSettings, unread_variables};
 use crate::serve::{self, Playground, say};
@@ -65,6 +67,11 @@ enum Command {
         #[command(subcommand)]
         action: Key,
     },
+    /// Bring data into the shop
+    Import {
+        #[command(subcommand)]
+        what: Import,
+    },
     /// Say what is set up wrong, and how to mend it
     Doctor {
         #[command(flatten)]
@@ -90,6 +97,26 @@ enum Key {
         /// What the key is for
         #[arg(long, default_value = "made on the command line")]
         name: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Import {
+    /// Courses of a spreadsheet (CSV with a header); each new one becomes a course with a product. Safe to repeat
+    Courses {
+        #[command(flatten)]
+        place: Place,
+        /// The file
+        file: PathBuf,
+        /// Say what would be done, and do nothing
+        #[arg(long)]
+        dry_run: bool,
+        /// Encoding of the file where it is not UTF-8, such as windows-1250
+        #[arg(long, value_name = "NAME")]
+        encoding: Option<String>,
+        /// Provider of courses whose row names none
+        #[arg(long, value_name = "NAME")]
+        provider: Option<String>,
     },
 }
 
@@ -200,6 +227,10 @@ impl Program {
                 let app = self.open(read(config, place)?).await?;
                 key(&app, role, company, &scopes, name).await
             }
+            Command::Import { what: Import::Courses { place, file, dry_run, encoding, provider } } => {
+                let app = self.open(read(config, place)?).await?;
+                import_courses(&app, &file, CourseImport { dry_run, encoding, provider, currency: None }).await
+            }
             Command::Doctor { place } => self.doctor(&read(config, place)?).await,
             Command::Migrate { place, action } => migrate(&read(config, place)?, action).await,
             Command::Schema => {
@@ -258,6 +289,29 @@ impl Program {
         }
         Err(anyhow!("{} to mend", findings.len()))
     }
+}
+
+async fn import_courses(app: &App, file: &std::path::Path, options: CourseImport) -> anyhow::Result<()> {
+    let bytes = tokio::fs::read(file).await.with_context(|| format!("{} cannot be read", file.display()))?;
+    // Drawn on standard error, and only where somebody watches.
+    let bar = ProgressBar::new(0);
+    let progress = |done: usize, of: usize| {
+        bar.set_length(u64::try_from(of).unwrap_or(0));
+        bar.set_position(u64::try_from(done).unwrap_or(0));
+    };
+    let report = app.import_courses(&Caller::system(), &bytes, &options, &progress).await;
+    bar.finish_and_clear();
+    let report = report.map_err(|error| anyhow!("{}: {error:#}", file.display()))?;
+    let made = if options.dry_run { "would be made" } else { "made" };
+    say(&format!("{} rows read, {} courses {made}, {} there already", report.rows, report.made, report.unchanged));
+    for note in &report.different {
+        say(&format!("line {}: {}: differs: {}", note.line, note.id, note.reason));
+    }
+    for note in &report.bad {
+        say(&format!("line {}: {}: {}", note.line, note.id, note.reason));
+    }
+    say(&format!("{} rows left out", report.bad.len()));
+    Ok(())
 }
 
 async fn key(app: &App, role: Role, company: Option<String>, scopes: &[String], name: String) -> anyhow::Result<()> {

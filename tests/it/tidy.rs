@@ -474,7 +474,7 @@ fn a_row_that_names_no_test_or_a_made_up_one_is_reported() {
 // ---------------------------------------------------------------------------------------------------------------------------------
 
 /// Where the catalogue of real courses is looked for: beside the repository, for the tests and programs that use it when it is there.
-const BESIDE_US: &[&str] = &["check", "tests/it/real_catalogue.rs"];
+const BESIDE_US: &[&str] = &["check", "tests/it/import.rs"];
 
 /// Files that may speak of floats, with the reason: amounts, percentages and rates are whole numbers.
 const FLOATS: &[(&str, &str)] = &[("src/http/metrics.rs", "the bounds of a histogram's buckets are seconds; no money is near")];
