@@ -411,7 +411,7 @@ impl App {
             return Err(Refusal::not_found("company").under(["context", "companyId"]).into());
         };
         if let Some(company) = &context.company {
-            may_buy(&company.facts()).map_err(|reason| Refusal::from(reason).under(["context", "companyId"]))?;
+            may_buy(&company.facts()).map_err(|reason| Refusal::from(reason).under(["context"]))?;
         }
         let (account, now) = (caller.account(), self.now());
         let secret = account.is_none().then(|| secret_text(self.entropy.as_ref()));
