@@ -3,7 +3,6 @@
 
 mod account;
 mod auth;
-mod cart;
 mod catalog;
 mod company;
 mod http;
@@ -15,4 +14,5 @@ mod price;
 mod rights;
 mod shop;
 mod tidy;
+mod token;
 mod util;
