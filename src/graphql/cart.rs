@@ -223,6 +223,7 @@ impl CartLine {
 #[derive(Debug, Clone, SimpleObject)]
 pub struct Cart {
     /// Id.
+    #[graphql(owned)]
     pub id: ID,
     /// Grows with every write; send it as `expectedVersion` to notice writes of others.
     pub version: Long,

@@ -7,16 +7,19 @@ use domain::id::{Id, Kind, parse_any};
 use uuid::Uuid;
 
 use super::account::Account;
+use super::cart::Cart;
 use super::catalog::{Course, Library, Provider, Session};
 use super::company::Company;
 use super::error::{answer, scope};
 use super::group::Group;
 use super::key::ServiceKey;
 use super::learning::{Enrollment, Entitlement};
+use super::offer::detail;
 use super::price::DiscountSchedule;
 use super::product::Product;
 use crate::app::App;
 use crate::app::caller::{Caller, Topic};
+use crate::app::offer::Detail;
 use crate::error::{Error, Result};
 
 /// Most ids of one call of `nodes`.
@@ -50,6 +53,8 @@ pub enum Node {
     Entitlement(Entitlement),
     /// A learner's place in a course.
     Enrollment(Enrollment),
+    /// What somebody is about to buy.
+    Cart(Box<Cart>),
 }
 
 /// Queries by id.
@@ -61,7 +66,7 @@ impl NodeQuery {
     /// The object with this id; null if there is none, it is not yours to see, or the id is malformed.
     async fn node(&self, ctx: &Context<'_>, id: ID) -> async_graphql::Result<Option<Node>> {
         let (app, caller) = scope(ctx)?;
-        Ok(answer(find(app, caller, std::slice::from_ref(&id)).await)?.pop().flatten())
+        Ok(answer(find(app, caller, std::slice::from_ref(&id), offer_detail(ctx)).await)?.pop().flatten())
     }
 
     /// The objects with these ids, in the same order, with null where `node` gives null. At most 100 ids.
@@ -70,26 +75,31 @@ impl NodeQuery {
         if ids.len() > MAX_IDS {
             return answer(Err(Error::BadInput(format!("`ids` names {} objects; ask for {MAX_IDS} at most.", ids.len()))));
         }
-        answer(find(app, caller, &ids).await)
+        answer(find(app, caller, &ids, offer_detail(ctx)).await)
     }
 }
 
-/// Finds each id's object, in one go for each kind of id.
-async fn find(app: &App, caller: &Caller, ids: &[ID]) -> Result<Vec<Option<Node>>> {
+/// What of the offers of carts is read, from what was selected of them.
+fn offer_detail(ctx: &Context<'_>) -> Detail {
+    detail(&[ctx.look_ahead().field("lines").field("offer")])
+}
+
+/// Finds each id's object, in one go for each kind of id; carts one by one, for each is priced in a context of its own.
+async fn find(app: &App, caller: &Caller, ids: &[ID], detail: Detail) -> Result<Vec<Option<Node>>> {
     let mut kinds: HashMap<&str, Vec<Uuid>> = HashMap::new();
     for (prefix, uuid) in ids.iter().filter_map(|id| parse_any(id)) {
         kinds.entry(prefix).or_default().push(uuid);
     }
     let mut found: HashMap<(&str, Uuid), Node> = HashMap::new();
     for (prefix, uuids) in kinds {
-        let nodes = of_kind(app, caller, prefix, &uuids).await?;
+        let nodes = of_kind(app, caller, prefix, &uuids, detail).await?;
         found.extend(nodes.into_iter().map(|(uuid, node)| ((prefix, uuid), node)));
     }
     Ok(ids.iter().map(|id| parse_any(id).and_then(|key| found.get(&key).cloned())).collect())
 }
 
 /// The objects of one kind that this caller may see.
-async fn of_kind(app: &App, caller: &Caller, prefix: &str, uuids: &[Uuid]) -> Result<HashMap<Uuid, Node>> {
+async fn of_kind(app: &App, caller: &Caller, prefix: &str, uuids: &[Uuid], detail: Detail) -> Result<HashMap<Uuid, Node>> {
     let catalog = caller.may(Topic::Catalog.read());
     Ok(match prefix {
         domain::ProviderKind::PREFIX if catalog => named(app.providers_by_id(&ids(uuids)).await?, |found| Node::Provider(found.into())),
@@ -108,6 +118,15 @@ async fn of_kind(app: &App, caller: &Caller, prefix: &str, uuids: &[Uuid]) -> Re
             named(app.entitlements_by_id(caller, &ids(uuids)).await?, |found| Node::Entitlement(found.into()))
         }
         domain::EnrollmentKind::PREFIX => named(app.enrollments_by_id(caller, &ids(uuids)).await?, |found| Node::Enrollment(found.into())),
+        domain::CartKind::PREFIX => {
+            let mut found = HashMap::new();
+            for uuid in uuids {
+                if let Some(cart) = app.cart(caller, domain::CartId::new(*uuid), detail).await? {
+                    found.insert(*uuid, Node::Cart(Box::new(cart.into())));
+                }
+            }
+            found
+        }
         _ => HashMap::new(),
     })
 }

@@ -3,6 +3,7 @@
 
 mod account;
 mod auth;
+mod cart;
 mod catalog;
 mod company;
 mod http;
