@@ -127,27 +127,29 @@ const LIBRARIES: [LibraryRow; 12] = [
 ];
 
 impl App {
-    /// Makes the demo catalogue in a shop that has no product yet; says whether it did.
+    /// Makes the demo catalogue in a shop whose own was not begun; says whether it did. A first start that was cut short leaves a part of it.
     ///
     /// # Errors
     /// The database's.
     pub async fn seed_demo(&self) -> Result<bool> {
         let caller = Caller::system();
-        if store::product::any(self.db.read()).await? {
+        if store::catalog::begun(self.db.read()).await? {
             return Ok(false);
         }
-        let eur = Currency::parse("EUR").map_err(|error| internal!("{error}"))?;
-        let rate = Rate::parse("0.92").map_err(|error| internal!("{error}"))?;
+        // The second currency is the euro, unless that is the first.
+        let (second, rate) = if self.shop.base_currency.code() == "EUR" { ("USD", "1.09") } else { ("EUR", "0.92") };
+        let second = Currency::parse(second).map_err(|error| internal!("{error}"))?;
+        let rate = Rate::parse(rate).map_err(|error| internal!("{error}"))?;
         let since = self.now() - TimeDelta::days(1);
         self.exchange_rates_set(
             &caller,
-            vec![RateWish { base: self.shop.base_currency, quote: eur, rate: Some(rate), valid_from: Some(since) }],
+            vec![RateWish { base: self.shop.base_currency, quote: second, rate: Some(rate), valid_from: Some(since) }],
         )
         .await?;
         let courses = self.seed_courses(&caller).await?;
-        let libraries = self.seed_libraries(&caller, &courses, eur).await?;
+        let libraries = self.seed_libraries(&caller, &courses, second).await?;
         self.seed_groups(&caller, &courses).await?;
-        self.seed_companies(&caller, &libraries, eur).await?;
+        self.seed_companies(&caller, &libraries, second).await?;
         Ok(true)
     }
 
@@ -211,7 +213,7 @@ impl App {
         &self,
         caller: &Caller,
         courses: &HashMap<&'static str, CourseId>,
-        eur: Currency,
+        second: Currency,
     ) -> Result<HashMap<&'static str, ProductId>> {
         let percent = |text: &str| Percent::parse(text).map(TierPrice::PercentOff).map_err(|error| internal!("{error}"));
         let schedule = ScheduleSet {
@@ -230,7 +232,7 @@ impl App {
         for (sku, title, description, code, cents, days, ordered, keys) in LIBRARIES {
             let mut prices = vec![self.list_price(cents)];
             if sku == "RUST-PATH" {
-                prices.push(list(Money::new(13_900, eur)));
+                prices.push(list(Money::new(13_900, second)));
             }
             let create = LibraryCreate {
                 title: title.to_owned(),
@@ -276,7 +278,7 @@ impl App {
         Ok(())
     }
 
-    async fn seed_companies(&self, caller: &Caller, libraries: &HashMap<&'static str, ProductId>, eur: Currency) -> Result<()> {
+    async fn seed_companies(&self, caller: &Caller, libraries: &HashMap<&'static str, ProductId>, second: Currency) -> Result<()> {
         let base = self.shop.base_currency;
         let companies = [
             ("acme", "Acme Tools", CompanyType::Retail, "Europe/Warsaw", "acme.example"),
@@ -301,7 +303,7 @@ impl App {
                         title: Some("Security at Acme".to_owned()),
                         ..inherited(libraries["SEC-BASE"])
                     },
-                    OverrideWish { prices: vec![Money::new(9_900, base), Money::new(9_200, eur)], ..inherited(libraries["RUST-PATH"]) },
+                    OverrideWish { prices: vec![Money::new(9_900, base), Money::new(9_200, second)], ..inherited(libraries["RUST-PATH"]) },
                 ],
                 "bluebird" => vec![
                     OverrideWish { prices: vec![Money::new(5_900, base)], access_days: Some(180), ..inherited(libraries["SAFE-SET"]) },

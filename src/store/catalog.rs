@@ -341,12 +341,15 @@ pub async fn courses_with_keys(db: &impl ConnectionTrait, keys: &[String]) -> Re
     Ok(found)
 }
 
-/// Whether there is any course at all, archived ones too.
+/// Whether the catalogue has been begun: there is a provider, a course or a product, archived ones too.
 ///
 /// # Errors
 /// The database's.
-pub async fn any_course(db: &impl ConnectionTrait) -> Result<bool, DbErr> {
-    Ok(course::Entity::find().select_only().column(course::Column::Id).limit(1).into_tuple::<Uuid>().one(db).await?.is_some())
+pub async fn begun(db: &impl ConnectionTrait) -> Result<bool, DbErr> {
+    let provider = provider::Entity::find().select_only().column(provider::Column::Id).limit(1).into_tuple::<Uuid>().one(db).await?;
+    let course = course::Entity::find().select_only().column(course::Column::Id).limit(1).into_tuple::<Uuid>().one(db).await?;
+    let product = product::Entity::find().select_only().column(product::Column::Id).limit(1).into_tuple::<Uuid>().one(db).await?;
+    Ok(provider.or(course).or(product).is_some())
 }
 
 /// Which courses a list holds.

@@ -582,11 +582,3 @@ impl Product {
         }
     }
 }
-
-/// Whether there is any product, archived ones too.
-///
-/// # Errors
-/// The database's.
-pub async fn any(db: &impl ConnectionTrait) -> Result<bool, DbErr> {
-    Ok(product::Entity::find().one(db).await?.is_some())
-}

@@ -13,6 +13,7 @@ mod offer;
 mod order;
 mod price;
 mod rights;
+mod seed;
 mod shop;
 mod tidy;
 mod token;
