@@ -2,6 +2,9 @@
 //!
 //! Always true here: this is the one file that names a concrete gateway.
 
+// An optimised build works out the layout of the schema's nested futures here, which is deeper than the compiler's default allows.
+#![recursion_limit = "256"]
+
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
