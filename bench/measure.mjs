@@ -189,7 +189,7 @@ async function load(server, name, duration, checked = false) {
   };
 }
 
-const COUNT_PAID = 'query { orders(filter: { status: [PAID] }, first: 1) { totalCount } }';
+const COUNT_PAID = 'query { orders(filter: { statuses: [PAID] }, first: 1) { totalCount } }';
 
 /** Waits until every paid order was fulfilled; gives how many seconds that took. */
 async function fulfilled(server) {
