@@ -268,8 +268,7 @@ impl App {
         reason: &str,
         now: DateTime<Utc>,
     ) -> Result<Vec<EntitlementId>> {
-        let over = |held: &&Entitlement| held.grant.ended_at.is_none() && held.ends_at.is_none_or(|end| end > now);
-        let ended: Vec<&Entitlement> = grants.iter().filter(over).collect();
+        let ended: Vec<&Entitlement> = grants.iter().filter(|held| !held.is_over(now)).collect();
         if ended.is_empty() {
             return Ok(Vec::new());
         }

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use chrono::{DateTime, SubsecRound, Utc};
 use domain::catalog::{GroupCommerceChange, GroupKind, ProductKind, check_group_change, check_group_creation};
-use domain::entitlement::{Grant, Source, SourceKind, Target, schedule};
+use domain::entitlement::{Source, SourceKind, Target};
 use domain::text::{self, Email, Sku};
 use domain::{AccountId, CourseId, GroupId, LibraryId};
 use sea_orm::DatabaseTransaction;
@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::app::caller::{Caller, Topic};
 use crate::app::catalog::Sort;
+use crate::app::grant::{Entitlement, NewGrant};
 use crate::app::price::PriceWish;
 use crate::app::product::{FirstProduct, TermsWish, archived};
 use crate::app::secrets::Purpose;
@@ -271,29 +272,24 @@ impl App {
             return Err(Error::refused(Code::GroupNotManual, ["groupId"], message));
         }
         let accounts = self.accounts_of(&txn, &people).await?;
-        let held = store::group::grants(&txn, id, &accounts).await?;
-        let mut fresh = Vec::new();
-        for account in &accounts {
-            let grants = held.get(account).map(Vec::as_slice).unwrap_or_default();
-            if !live_grants(grants, now)?.iter().any(|grant| grant.source.kind == SourceKind::Hand) {
-                fresh.push(Grant {
-                    id: entropy::next_id(),
-                    account: *account,
-                    target: Target::Group(id),
-                    source: Source { kind: SourceKind::Hand, id: entropy::next_uuid() },
-                    granted_at: now,
-                    seq: grants.iter().map(|grant| grant.seq + 1).max().unwrap_or(0),
-                    terms,
-                    first_started_at: None,
-                    ended_at: None,
-                    frozen: None,
-                });
-            }
-        }
-        if !fresh.is_empty() {
-            let added: Vec<AccountId> = fresh.iter().map(|grant| grant.account).collect();
-            store::group::insert_grants(&txn, &fresh, &caller.actor(), reason.flatten().as_deref()).await?;
-            store::group::lay_out(&txn, id, &added).await?;
+        let held = self.memberships(&txn, id, &accounts).await?;
+        let by_hand = |account: &AccountId| {
+            held.iter().any(|held| held.grant.account == *account && held.grant.source.kind == SourceKind::Hand && !held.is_over(now))
+        };
+        let added: Vec<AccountId> = accounts.iter().filter(|account| !by_hand(account)).copied().collect();
+        if !added.is_empty() {
+            let (actor, reason) = (caller.actor(), reason.flatten());
+            let grant = |account: &AccountId| NewGrant {
+                account: *account,
+                target: Target::Group(id),
+                source: Source { kind: SourceKind::Hand, id: entropy::next_uuid() },
+                order: None,
+                actor: actor.clone(),
+                reason: reason.clone(),
+                terms,
+                now,
+            };
+            self.grant_all(&txn, added.iter().map(grant).collect()).await?;
             let new = json!({ "added": added, "endsAt": ends_at });
             self.audit(&txn, caller, "groupMembersAdd", Object::new("group", id.uuid()), None, Some(new)).await?;
         }
@@ -314,12 +310,12 @@ impl App {
         let (txn, _) = self.begin_catalog().await?;
         let group = store::group::groups(&txn, &[id]).await?.pop().ok_or_else(|| Error::not_found("groupId", "group"))?;
         let accounts = self.accounts_of(&txn, &people).await?;
-        let held = store::group::grants(&txn, id, &accounts).await?;
+        let held = self.memberships(&txn, id, &accounts).await?;
         let (mut ended, mut removed) = (Vec::new(), Vec::new());
         for account in &accounts {
-            let live = live_grants(held.get(account).map(Vec::as_slice).unwrap_or_default(), now)?;
-            let by_hand: Vec<Uuid> =
-                live.iter().filter(|grant| grant.source.kind == SourceKind::Hand).map(|grant| grant.id.uuid()).collect();
+            let live: Vec<&Entitlement> = held.iter().filter(|held| held.grant.account == *account && !held.is_over(now)).collect();
+            let by_hand: Vec<Entitlement> =
+                live.iter().filter(|held| held.grant.source.kind == SourceKind::Hand).map(|held| (*held).clone()).collect();
             if by_hand.is_empty() && !live.is_empty() {
                 let message =
                     format!("The membership of {account} was bought, not given by hand; refund its order, or end the entitlement.");
@@ -331,13 +327,18 @@ impl App {
             ended.extend(by_hand);
         }
         if !ended.is_empty() {
-            store::group::end_grants(&txn, &ended, &reason, now).await?;
-            store::group::lay_out(&txn, id, &removed).await?;
+            self.end_grants(&txn, &ended, &reason, now).await?;
             let new = json!({ "removed": removed, "reason": reason });
             self.audit(&txn, caller, "groupMembersRemove", Object::new("group", id.uuid()), None, Some(new)).await?;
         }
         txn.commit().await?;
         Ok(group)
+    }
+
+    /// Every grant of membership in a group that these accounts have or had, holding their rows.
+    async fn memberships(&self, txn: &DatabaseTransaction, id: GroupId, accounts: &[AccountId]) -> Result<Vec<Entitlement>> {
+        store::entitlement::lock_learners(txn, accounts).await?;
+        Ok(store::entitlement::of_accounts_to(txn, accounts, &[id.uuid()]).await?)
     }
 
     /// The accounts that are named, each once. Whoever has none is named by place.
@@ -499,11 +500,4 @@ fn under(error: Error, field: &str) -> Error {
         Error::Refused(refusals) => Error::Refused(refusals.into_iter().map(|refusal| refusal.under([field])).collect()),
         other => other,
     }
-}
-
-/// The grants to one target that open something at `now` or will later.
-fn live_grants(grants: &[Grant], now: DateTime<Utc>) -> Result<Vec<&Grant>> {
-    let slots = schedule(grants).map_err(Refusal::from)?;
-    let live: HashSet<_> = slots.iter().filter(|slot| slot.standing(now).is_live()).map(|slot| slot.id).collect();
-    Ok(grants.iter().filter(|grant| live.contains(&grant.id)).collect())
 }

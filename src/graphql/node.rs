@@ -17,6 +17,7 @@ use super::learning::{Enrollment, Entitlement};
 use super::offer::detail;
 use super::price::DiscountSchedule;
 use super::product::Product;
+use super::token::Token;
 use crate::app::App;
 use crate::app::caller::{Caller, Topic};
 use crate::app::offer::Detail;
@@ -53,6 +54,8 @@ pub enum Node {
     Entitlement(Entitlement),
     /// A learner's place in a course.
     Enrollment(Enrollment),
+    /// A seat.
+    Token(Token),
     /// What somebody is about to buy.
     Cart(Box<Cart>),
 }
@@ -117,6 +120,7 @@ async fn of_kind(app: &App, caller: &Caller, prefix: &str, uuids: &[Uuid], detai
         domain::EntitlementKind::PREFIX => {
             named(app.entitlements_by_id(caller, &ids(uuids)).await?, |found| Node::Entitlement(found.into()))
         }
+        domain::TokenKind::PREFIX => named(app.tokens_by_id(caller, &ids(uuids)).await?, |found| Node::Token(found.into())),
         domain::EnrollmentKind::PREFIX => named(app.enrollments_by_id(caller, &ids(uuids)).await?, |found| Node::Enrollment(found.into())),
         domain::CartKind::PREFIX => {
             let mut found = HashMap::new();

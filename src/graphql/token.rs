@@ -1,10 +1,11 @@
 //! Registration tokens: seats that were bought and can be handed out.
 
-use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
+use async_graphql::{ComplexObject, Context, ID, InputObject, Object, SimpleObject};
 use chrono::{DateTime, Utc};
+use domain::{CompanyId, OrderId, TokenId};
 use uuid::Uuid;
 
-use super::connection::{List, connection, wants_total};
+use super::connection::{List, connection, empty, wants_total};
 use super::error::{answer, payload, scope};
 use super::scalar::{input_id, named_enum};
 use crate::app::token::{Key, TokenView};
@@ -17,13 +18,16 @@ named_enum! {
 
 /// A seat: its code opens what was bought for one learner, once.
 #[derive(Debug, Clone, SimpleObject)]
+#[graphql(complex)]
 pub struct Token {
-    /// Id.
-    pub id: ID,
+    #[graphql(skip)]
+    key: TokenId,
     /// Where it stands.
     pub status: TokenStatus,
-    /// The code to hand out.
-    pub code: String,
+    /// The code to hand out: for whoever bought it, managers of its company, and operators with `learning:write`; null for others.
+    pub code: Option<String>,
+    /// The last characters of the code, to tell seats apart.
+    pub hint: String,
     /// Number of the seat, from 1.
     pub seat: i32,
     /// The product it opens.
@@ -34,6 +38,8 @@ pub struct Token {
     pub company_id: Option<ID>,
     /// Until when it can be redeemed; empty = without end.
     pub ends_at: Option<DateTime<Utc>>,
+    /// The account that redeemed it.
+    pub redeemed_by: Option<ID>,
     /// When it was redeemed.
     pub redeemed_at: Option<DateTime<Utc>>,
     /// When it was issued.
@@ -44,17 +50,27 @@ impl From<TokenView> for Token {
     fn from(view: TokenView) -> Self {
         let token = view.token;
         Self {
-            id: token.id.into(),
+            key: token.id,
             status: view.status.into(),
             code: view.code,
+            hint: token.code_hint,
             seat: token.seat,
             product_id: token.product.into(),
             order_id: token.order.map(ID::from),
             company_id: token.company.map(ID::from),
             ends_at: token.ends_at,
+            redeemed_by: token.redeemed_by.map(ID::from),
             redeemed_at: token.redeemed_at,
             created_at: token.created_at,
         }
+    }
+}
+
+#[ComplexObject]
+impl Token {
+    /// Its id.
+    pub async fn id(&self) -> ID {
+        self.key.into()
     }
 }
 
@@ -64,7 +80,8 @@ pub struct TokenQuery;
 
 #[Object]
 impl TokenQuery {
-    /// Tokens, the oldest first: those you bought, your company's, or for operators all.
+    /// Tokens, the oldest first: those you bought and those of companies that you manage; for operators all. With `companyId` or `orderId` only
+    /// the ones of that company or order.
     async fn tokens(
         &self,
         ctx: &Context<'_>,
@@ -76,12 +93,17 @@ impl TokenQuery {
     ) -> async_graphql::Result<List<Token>> {
         let (app, caller) = scope(ctx)?;
         let found = async {
-            let company = company_id.as_ref().map(|id| input_id(id, "companyId", "company")).transpose()?;
-            let order = order_id.as_ref().map(|id| input_id(id, "orderId", "order")).transpose()?;
+            let (company, order) = (company_id.map(|id| CompanyId::parse(&id)), order_id.map(|id| OrderId::parse(&id)));
+            // An id of nothing has no tokens; who may not ask is told so all the same.
+            let nothing = company == Some(None) || order == Some(None);
+            let (company, order) = (company.flatten(), order.flatten());
             let wanted = status.map(|status| status.0);
             let list = ListName::new("tokens", &(company, order, wanted))?;
             let args = list.args::<(Key, Uuid)>(first, after.as_deref())?;
             let page = app.tokens(caller, company, order, wanted, &args, wants_total(ctx)).await?;
+            if nothing {
+                return Ok(empty(wants_total(ctx)));
+            }
             connection(&list, page, |view| (view.token.created_at, view.token.id.uuid()), Token::from)
         };
         answer(found.await)
@@ -135,6 +157,7 @@ impl TokenMutation {
     async fn token_revoke(&self, ctx: &Context<'_>, input: TokenRevokeInput) -> async_graphql::Result<TokenRevokePayload> {
         let (app, caller) = scope(ctx)?;
         let revoked = async {
+            caller.require_sign_in()?;
             let id = input_id(&input.token_id, "tokenId", "token")?;
             app.token_revoke(caller, id).await
         };

@@ -49,6 +49,11 @@ impl Entitlement {
     pub const fn id(&self) -> EntitlementId {
         self.grant.id
     }
+
+    /// Whether it was ended, or its time is over at `now`.
+    pub fn is_over(&self, now: DateTime<Utc>) -> bool {
+        self.grant.ended_at.is_some() || self.ends_at.is_some_and(|end| end <= now)
+    }
 }
 
 /// A grant that lives, with what tells whether money stands behind it.

@@ -4,15 +4,13 @@ use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 use domain::catalog::GroupKind;
-use domain::entitlement::{Grant, Source, SourceKind, Target, TargetKind, schedule};
-use domain::terms::Terms;
+use domain::entitlement::{SourceKind, Target, TargetKind};
 use domain::text;
 use domain::{AccountId, CompanyId, GroupId};
 use entity::{account, company, company_member, entitlement, group, group_content, product};
-use sea_orm::sea_query::{Expr, Query};
+use sea_orm::sea_query::Query;
 use sea_orm::{
-    ActiveValue::{Set, Unchanged},
-    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
 };
 use serde::Serialize;
 use uuid::Uuid;
@@ -407,115 +405,4 @@ pub async fn accounts_by_email(db: &impl ConnectionTrait, hashes: &[String]) -> 
 /// The database's.
 pub async fn company_exists(db: &impl ConnectionTrait, id: CompanyId) -> Result<bool, DbErr> {
     Ok(company::Entity::find_by_id(id.uuid()).one(db).await?.is_some_and(|company| company.archived_at.is_none()))
-}
-
-/// Every grant of membership in a group that these accounts have or had, in order of granting.
-///
-/// # Errors
-/// The database's.
-pub async fn grants(db: &impl ConnectionTrait, group: GroupId, accounts: &[AccountId]) -> Result<HashMap<AccountId, Vec<Grant>>, DbErr> {
-    use entitlement::Column;
-    let mut found: HashMap<AccountId, Vec<Grant>> = HashMap::new();
-    for chunk in accounts.chunks(CHUNK) {
-        let rows = entitlement::Entity::find()
-            .filter(Column::AccountId.is_in(chunk.iter().map(|id| id.uuid())))
-            .filter(Column::TargetId.eq(group.uuid()))
-            .filter(Column::TargetKind.eq(TargetKind::Group.name()))
-            .order_by_asc(Column::GrantedAt)
-            .order_by_asc(Column::Seq)
-            .all(db)
-            .await?;
-        for row in rows {
-            let source = known(SourceKind::parse(&row.source_kind), "source", &row.source_kind)?;
-            found.entry(row.account_id.into()).or_default().push(Grant {
-                id: row.id.into(),
-                account: row.account_id.into(),
-                target: Target::Group(group),
-                source: Source { kind: source, id: row.source_id },
-                granted_at: row.granted_at,
-                seq: row.seq,
-                terms: serde_json::from_value(row.terms).map_err(|error| DbErr::Json(error.to_string()))?,
-                first_started_at: row.first_started_at,
-                ended_at: row.ended_at,
-                frozen: None,
-            });
-        }
-    }
-    Ok(found)
-}
-
-/// Writes grants of membership by hand; when they run is laid out afterwards by [`lay_out`].
-///
-/// # Errors
-/// The database's.
-pub async fn insert_grants(txn: &impl ConnectionTrait, grants: &[Grant], actor: &str, reason: Option<&str>) -> Result<(), DbErr> {
-    for chunk in grants.chunks(super::catalog::ROWS) {
-        let mut rows = Vec::with_capacity(chunk.len());
-        for grant in chunk {
-            rows.push(entitlement::ActiveModel {
-                id: Set(grant.id.uuid()),
-                account_id: Set(grant.account.uuid()),
-                target_kind: Set(grant.target.kind().name().to_owned()),
-                target_id: Set(grant.target.uuid()),
-                source_kind: Set(grant.source.kind.name().to_owned()),
-                source_id: Set(grant.source.id),
-                order_id: Set(None),
-                actor: Set(actor.to_owned()),
-                reason: Set(reason.map(str::to_owned)),
-                terms: Set(terms_json(grant.terms)?),
-                granted_at: Set(grant.granted_at),
-                seq: Set(grant.seq),
-                starts_at: Set(None),
-                ends_at: Set(None),
-                first_started_at: Set(None),
-                frozen: Set(None),
-                kept: Set(false),
-                ended_at: Set(None),
-                ended_reason: Set(None),
-            });
-        }
-        entitlement::Entity::insert_many(rows).exec_without_returning(txn).await?;
-    }
-    Ok(())
-}
-
-fn terms_json(terms: Terms) -> Result<serde_json::Value, DbErr> {
-    serde_json::to_value(terms).map_err(|error| DbErr::Json(error.to_string()))
-}
-
-/// Ends these grants at `now`.
-///
-/// # Errors
-/// The database's.
-pub async fn end_grants(txn: &impl ConnectionTrait, grants: &[Uuid], reason: &str, now: DateTime<Utc>) -> Result<(), DbErr> {
-    for chunk in grants.chunks(CHUNK) {
-        entitlement::Entity::update_many()
-            .col_expr(entitlement::Column::EndedAt, Expr::value(now))
-            .col_expr(entitlement::Column::EndedReason, Expr::value(reason))
-            .filter(entitlement::Column::Id.is_in(chunk.iter().copied()))
-            .filter(entitlement::Column::EndedAt.is_null())
-            .exec(txn)
-            .await?;
-    }
-    Ok(())
-}
-
-/// Writes when the memberships of these accounts run, from all their grants to the group.
-///
-/// # Errors
-/// The database's; an end that no calendar holds.
-pub async fn lay_out(txn: &impl ConnectionTrait, group: GroupId, accounts: &[AccountId]) -> Result<(), DbErr> {
-    for grants in grants(txn, group, accounts).await?.into_values() {
-        for slot in schedule(&grants).map_err(|error| DbErr::Custom(error.to_string()))? {
-            entitlement::Entity::update(entitlement::ActiveModel {
-                id: Unchanged(slot.id.uuid()),
-                starts_at: Set(slot.starts_at),
-                ends_at: Set(slot.ends_at),
-                ..Default::default()
-            })
-            .exec_without_returning(txn)
-            .await?;
-        }
-    }
-    Ok(())
 }

@@ -75,10 +75,19 @@ pub struct TokenFilter {
     pub company: Option<CompanyId>,
     /// Of this order.
     pub order: Option<OrderId>,
-    /// Bought by this account.
-    pub owner: Option<AccountId>,
+    /// Only what somebody may see.
+    pub seen_by: Option<SeenBy>,
     /// With this status at the instant of asking.
     pub status: Option<TokenStatus>,
+}
+
+/// Somebody who sees tokens without being an operator.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+pub struct SeenBy {
+    /// The account that bought them.
+    pub owner: Option<AccountId>,
+    /// Companies that it manages.
+    pub companies: Vec<CompanyId>,
 }
 
 fn record(row: Model) -> Result<Token, DbErr> {
@@ -216,14 +225,6 @@ pub async fn not_void_of_orders(db: &impl ConnectionTrait, orders: &[OrderId]) -
     Ok(found)
 }
 
-/// Some token of this order.
-///
-/// # Errors
-/// The database's, or a row that makes no sense.
-pub async fn first_of_order(db: &impl ConnectionTrait, order: OrderId) -> Result<Option<Token>, DbErr> {
-    Entity::find().filter(Column::OrderId.eq(order.uuid())).order_by_asc(Column::Id).one(db).await?.map(record).transpose()
-}
-
 /// The ids of an order's tokens that are not void, by line.
 ///
 /// # Errors
@@ -322,8 +323,10 @@ pub async fn list(
     if let Some(order) = filter.order {
         select = select.filter(Column::OrderId.eq(order.uuid()));
     }
-    if let Some(owner) = filter.owner {
-        select = select.filter(Column::OwnerAccountId.eq(owner.uuid()));
+    if let Some(seen_by) = &filter.seen_by {
+        let managed = Column::CompanyId.is_in(seen_by.companies.iter().map(|company| company.uuid()));
+        let bought = seen_by.owner.map(|owner| Column::OwnerAccountId.eq(owner.uuid()));
+        select = select.filter(Condition::any().add(managed).add_option(bought));
     }
     let over = Condition::all().add(Column::EndsAt.is_not_null()).add(Column::EndsAt.lte(now));
     match filter.status {

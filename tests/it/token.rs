@@ -1,8 +1,14 @@
 //! Seats: bought as tokens, redeemed once each, given another code, refunded.
 
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+
+use bursar::app::caller::Caller;
+use entity::entitlement;
+use sea_orm::{EntityTrait, PaginatorTrait};
 use serde_json::{Value, json};
 
-use crate::util::TestApp;
+use crate::util::{TestApp, id};
 
 const REDEEM: &str = "mutation($code: String!, $key: String!) { tokenRedeem(input: { code: $code, idempotencyKey: $key }) {
     token { id status } replayed userErrors { code field message } } }";
@@ -10,9 +16,14 @@ const COURSES: &str = "{ me { courses { nodes { title } } } }";
 
 /// An order of seats in a library of two courses at 10.00, and the codes on its receipt.
 async fn seats(shop: &TestApp, quantity: u32) -> (Value, Vec<String>) {
+    seats_for(shop, quantity, None).await
+}
+
+/// The same, bought for a company.
+async fn seats_for(shop: &TestApp, quantity: u32, company: Option<&str>) -> (Value, Vec<String>) {
     let product = shop.shelf("SEATS", "10.00", &["Ada", "Basic"]).await;
-    let create = "mutation { cartCreate(input: {}) { cart { id } secret userErrors { code field message } } }";
-    let made = shop.ok(&shop.guest(), create, json!({})).await["cartCreate"].clone();
+    let input = json!({ "context": { "companyId": company } });
+    let made = shop.act(&shop.guest(), "cartCreate", input, "cart { id } secret").await;
     let guest = shop.guest_with(made["secret"].as_str().expect("a secret"));
     let set = "mutation($input: CartLinesSetInput!) { cartLinesSet(input: $input) { userErrors { code field message } } }";
     let line = json!({ "productId": product, "quantity": quantity, "for": { "seats": true } });
@@ -20,7 +31,7 @@ async fn seats(shop: &TestApp, quantity: u32) -> (Value, Vec<String>) {
     let buyer = "mutation($input: CartBuyerSetInput!) { cartBuyerSet(input: $input) { userErrors { code field message } } }";
     shop.ok(&guest, buyer, json!({ "input": { "cartId": made["cart"]["id"], "email": "boss@example.test", "name": "Boss" } })).await;
     let place = "mutation($input: OrderPlaceInput!) { orderPlace(input: $input) {
-        order { id status receipt { lines { tokens } } } userErrors { code field message } } }";
+        order { id status lines { id } receipt { lines { tokens } } } userErrors { code field message } } }";
     let input = json!({ "input": {
         "cartId": made["cart"]["id"], "paymentMethod": { "gateway": "sandbox", "token": "approve" },
         "expectedTotal": { "amount": format!("{}.00", quantity * 10), "currency": "USD" }, "idempotencyKey": "k" } });
@@ -85,4 +96,162 @@ async fn guesses_at_codes_are_refused_alike_and_then_slowed_down() {
         assert_eq!(shop.refused(&ann, REDEEM, json!({ "code": code, "key": code })).await[0].0, "TOKEN_INVALID");
     }
     assert_eq!(shop.top_level_code(&ann, REDEEM, json!({ "code": "000000-000000-000099", "key": "z" })).await, "RATE_LIMITED");
+}
+
+/// R62: however many redeem a seat at the same instant, one of them has it, and one grant is in the books.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn r62_of_many_who_redeem_a_seat_at_once_one_has_it() {
+    let shop = Arc::new(TestApp::new().await);
+    let (_, codes) = seats(&shop, 1).await;
+    let mut learners = Vec::new();
+    for place in 0..8 {
+        learners.push(shop.bearer(&shop.sign_up(&format!("learner{place}@example.test")).await.1).await);
+    }
+    let tasks: Vec<_> = learners
+        .into_iter()
+        .map(|learner| {
+            let (shop, code) = (shop.clone(), codes[0].clone());
+            tokio::spawn(async move { shop.run(&learner, REDEEM, json!({ "code": code, "key": "k" })).await })
+        })
+        .collect();
+    let (mut redeemed, mut used) = (0, 0);
+    for task in tasks {
+        let answer = task.await.expect("answered");
+        match answer["data"]["tokenRedeem"]["userErrors"][0]["code"].as_str() {
+            None if answer["data"]["tokenRedeem"]["token"]["status"] == "REDEEMED" => redeemed += 1,
+            Some("TOKEN_USED") => used += 1,
+            _ => panic!("{answer:#}"),
+        }
+    }
+    assert_eq!((redeemed, used), (1, 7));
+    assert_eq!(entitlement::Entity::find().count(shop.app.db.read()).await.expect("counted"), 1);
+}
+
+/// C25, R62: refunding named seats ends what they gave; refunding units voids unused seats, the newest first; the rest voids the rest and ends
+/// all that redeemed seats gave.
+#[tokio::test]
+async fn c25_r62_refunds_of_seats_void_codes_and_end_what_they_gave() {
+    let shop = TestApp::new().await;
+    let (order, codes) = seats(&shop, 5).await;
+    let line = &order["lines"][0]["id"];
+    let ann = shop.bearer(&shop.sign_up("ann@example.test").await.1).await;
+    let bob = shop.bearer(&shop.sign_up("bob@example.test").await.1).await;
+    for (learner, code) in [(&ann, &codes[0]), (&bob, &codes[1])] {
+        shop.ok(learner, REDEEM, json!({ "code": code, "key": "k" })).await;
+    }
+    // Part of a line keeps access unless it is told to end it.
+    let refund = async |lines: Value, access: Option<&str>, key: &str| {
+        let input = json!({ "orderId": order["id"], "lines": lines, "access": access, "reason": "asked", "idempotencyKey": key });
+        shop.act(&shop.operator(), "orderRefund", input, "order { status }").await["order"]["status"].clone()
+    };
+    let list = "query($order: ID) { tokens(orderId: $order) { nodes { id status } } }";
+    let tokens = async || shop.ok(&shop.operator(), list, json!({ "order": order["id"] })).await["tokens"]["nodes"].clone();
+    let standing = |tokens: &Value| tokens.as_array().into_iter().flatten().map(|token| token["status"].clone()).collect::<Vec<_>>();
+    let open = async |learner: &Caller| shop.ok(learner, COURSES, json!({})).await["me"]["courses"]["nodes"].as_array().map_or(0, Vec::len);
+
+    let first = tokens().await;
+    let named = json!([{ "orderLineId": line, "tokenIds": [first[0]["id"]] }]);
+    assert_eq!(refund(named, Some("END"), "a").await, "PARTIALLY_REFUNDED");
+    assert_eq!((open(&ann).await, open(&bob).await), (0, 2), "Ann's seat went back, Bob's did not");
+    assert_eq!(standing(&tokens().await), ["REDEEMED", "REDEEMED", "FREE", "FREE", "FREE"]);
+    refund(json!([{ "orderLineId": line, "quantity": 1 }]), Some("END"), "b").await;
+    assert_eq!(standing(&tokens().await), ["REDEEMED", "REDEEMED", "FREE", "FREE", "VOID"]);
+    assert_eq!(refund(json!([]), None, "rest").await, "REFUNDED");
+    assert_eq!(standing(&tokens().await), ["REDEEMED", "REDEEMED", "VOID", "VOID", "VOID"]);
+    assert_eq!((open(&ann).await, open(&bob).await), (0, 0));
+    assert_eq!(shop.refused(&ann, REDEEM, json!({ "code": codes[2], "key": "late" })).await[0].0, "TOKEN_VOID");
+    let revoke = json!({ "tokenId": first[2]["id"] });
+    assert_eq!(shop.denied(&shop.operator(), "tokenRevoke", revoke).await, [("TOKEN_VOID".to_owned(), "tokenId".to_owned())]);
+    assert_eq!(shop.ok(&shop.operator(), "{ givenNotPaid { reason } }", json!({})).await["givenNotPaid"], json!([]));
+}
+
+/// R3, R61, R62: a company's seats are its managers' to hand out and exchange; redeeming one makes a member of the company; who only reads sees
+/// no code.
+#[tokio::test]
+async fn r3_r61_r62_a_companys_seats_are_its_managers_to_hand_out() {
+    let shop = TestApp::new().await;
+    let made = shop.act(&shop.operator(), "companyCreate", json!({ "name": "Acme", "type": "RETAIL" }), "company { id }").await;
+    let company = id(&made["company"]);
+    let (order, codes) = seats_for(&shop, 2, Some(&company)).await;
+    let manager = shop.manager_key(&company);
+    let list = "query($company: ID, $order: ID, $status: TokenStatus) {
+        tokens(companyId: $company, orderId: $order, status: $status) { totalCount nodes { id code hint status redeemedBy } } }";
+    let of_company = json!({ "company": company });
+    let seen = shop.ok(&manager, list, of_company.clone()).await["tokens"].clone();
+    assert_eq!((&seen["nodes"][0]["code"], &seen["totalCount"]), (&json!(codes[0]), &json!(2)));
+    assert_eq!(shop.ok(&manager, list, json!({ "order": order["id"] })).await["tokens"], seen);
+    let reader = shop.ok(&shop.key(&["learning:read"]), list, of_company.clone()).await["tokens"]["nodes"].clone();
+    let hint = codes[0][codes[0].len() - 4..].to_owned();
+    assert_eq!((&reader[0]["code"], &reader[0]["hint"]), (&Value::Null, &json!(hint)));
+
+    let (account, bearer) = shop.sign_up("ann@example.test").await;
+    let ann = shop.bearer(&bearer).await;
+    assert_eq!(shop.ok(&ann, list, of_company.clone()).await["tokens"], json!({ "totalCount": 0, "nodes": [] }));
+    assert_eq!(shop.ok(&ann, list, json!({ "order": "ord_nonsense" })).await["tokens"]["nodes"], json!([]));
+    assert_eq!(shop.top_level_code(&shop.guest(), list, of_company.clone()).await, "UNAUTHENTICATED");
+    assert_eq!(shop.top_level_code(&shop.key(&["orders:read"]), list, of_company.clone()).await, "FORBIDDEN");
+    let node = "query($id: ID!) { node(id: $id) { ... on Token { id code status } } }";
+    let token = json!({ "id": seen["nodes"][0]["id"] });
+    assert_eq!(shop.ok(&ann, node, token.clone()).await["node"], Value::Null);
+
+    shop.ok(&ann, REDEEM, json!({ "code": codes[0], "key": "k" })).await;
+    let mine = json!({ "id": token["id"], "code": null, "status": "REDEEMED" });
+    assert_eq!(shop.ok(&ann, node, token.clone()).await["node"], mine, "whoever redeemed it sees it");
+    let members = "query($company: ID!) { companyMembers(companyId: $company) { nodes { accountId role via } } }";
+    let members = shop.ok(&manager, members, of_company.clone()).await["companyMembers"]["nodes"].clone();
+    assert_eq!(members, json!([{ "accountId": account, "role": "LEARNER", "via": "TOKEN" }]));
+    let redeemed = shop.ok(&manager, list, json!({ "company": company, "status": "REDEEMED" })).await["tokens"]["nodes"].clone();
+    assert_eq!(redeemed[0]["redeemedBy"], json!(account));
+
+    let (revoke, input) = ("tokenRevoke", json!({ "tokenId": seen["nodes"][1]["id"] }));
+    let stranger = shop.manager_key(&domain::CompanyId::new(bursar::app::entropy::next_uuid()).to_string());
+    for other in [&ann, &stranger, &shop.key(&["learning:read"])] {
+        assert_eq!(shop.denied(other, revoke, input.clone()).await, [("NOT_FOUND".to_owned(), "tokenId".to_owned())]);
+    }
+    let fresh = shop.act(&manager, revoke, input.clone(), "token { code status }").await["token"].clone();
+    assert_ne!(fresh["code"], json!(codes[1]));
+    assert_eq!(shop.denied(&manager, revoke, input).await, [("TOKEN_VOID".to_owned(), "tokenId".to_owned())]);
+    let free = shop.ok(&manager, list, json!({ "order": order["id"], "status": "FREE" })).await["tokens"].clone();
+    assert_eq!((&free["totalCount"], &free["nodes"][0]["code"]), (&json!(1), &fresh["code"]));
+}
+
+/// Everything that is logged while it is here.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("not poisoned").write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// R62: a code is in no log and in no row but sealed, whatever is done with it.
+#[tokio::test]
+async fn r62_codes_are_in_no_log_and_in_no_plain_row() {
+    let log = Log::default();
+    let (writer, shop) = (log.clone(), TestApp::new().await);
+    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(move || writer.clone()).finish();
+    let guard = tracing::subscriber::set_default(subscriber);
+    tracing::info!("what is logged is caught");
+    let (_, codes) = seats(&shop, 2).await;
+    let ann = shop.bearer(&shop.sign_up("ann@example.test").await.1).await;
+    for key in ["a", "b"] {
+        shop.run(&ann, REDEEM, json!({ "code": codes[0], "key": key })).await;
+    }
+    shop.run(&ann, REDEEM, json!({ "code": &codes[1][..10], "key": "c" })).await;
+    drop(guard);
+    let mut written = String::from_utf8(log.0.lock().expect("not poisoned").clone()).expect("text");
+    assert!(written.contains("what is logged is caught"));
+    let db = shop.app.db.read();
+    written += &format!("{:?}", entity::token::Entity::find().all(db).await.expect("the rows"));
+    written += &format!("{:?}", entity::audit::Entity::find().all(db).await.expect("the rows"));
+    written += &format!("{:?}", entity::idempotency::Entity::find().all(db).await.expect("the rows"));
+    written += &format!("{:?}", entity::job::Entity::find().all(db).await.expect("the rows"));
+    for code in codes {
+        assert!(!written.contains(&code) && !written.contains(&code.replace('-', "")), "a code in {written}");
+    }
 }
