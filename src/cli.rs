@@ -20,13 +20,13 @@ use tracing_subscriber::EnvFilter;
 
 use crate::app::App;
 use crate::app::caller::{Caller, Scope, Scopes};
-use crate::app::entropy::{Clock, SystemClock};
+use crate::app::entropy::SystemClock;
 use crate::app::import::CourseImport;
 use crate::app::key::ServiceKeyCreate;
 use crate::config::{Configuration, FILE_VARIABLE, LogFormat, LogSettings, unread_variables};
 use crate::serve::{self, Playground, say};
 use crate::start::Surroundings;
-use crate::{graphql, start, worker};
+use crate::{doctor, graphql, start, worker};
 
 /// The commerce backend for people who sell learning.
 #[derive(Debug, Parser)]
@@ -91,7 +91,7 @@ enum Key {
         /// The company of a manager's key, by id
         #[arg(long, value_name = "ID")]
         company: Option<String>,
-        /// What the key may do, such as catalog:write; again for more; all that the role allows when left out
+        /// What the key may do, such as catalog:write; again for more. Needed for a service; the others may all that their role allows
         #[arg(long = "scope", value_name = "SCOPE")]
         scopes: Vec<String>,
         /// What the key is for
@@ -155,7 +155,7 @@ struct Serve {
     /// Leave jobs to `bursar worker`
     #[arg(long)]
     no_worker: bool,
-    /// What a shop without products begins with
+    /// What a shop without products begins with; demo where nothing says where its data is, else none
     #[arg(long, value_enum, value_name = "SEED")]
     seed: Option<Seed>,
     /// Let POST /_test/clock set the time (never with a gateway that takes real money)
@@ -200,14 +200,17 @@ impl Program {
 
     async fn command(self, cli: Cli) -> anyhow::Result<()> {
         let Cli { config, command } = cli;
-        // Without a word: the shop to try.
-        match command.unwrap_or_else(|| Command::Serve(Serve { seed: Some(Seed::Demo), ..Serve::default() })) {
+        match command.unwrap_or_else(|| Command::Serve(Serve::default())) {
             Command::Serve(Serve { bind, place, no_worker, seed, test_clock }) => {
+                let named = place.data.is_some() || place.database.is_some();
                 let mut configuration = read(config, place)?;
                 if let Some(bind) = bind {
                     configuration.settings.server.bind = bind;
                 }
-                let options = serve::Options { worker: !no_worker, test_clock, seed: seed == Some(Seed::Demo) };
+                // Where nobody has said a word about data, it is the shop to try.
+                let untold = !named && configuration.file.is_none() && configuration.settings.database.url.is_none();
+                let seed = seed.unwrap_or(if untold { Seed::Demo } else { Seed::None }) == Seed::Demo;
+                let options = serve::Options { worker: !no_worker, test_clock, seed };
                 serve::run(&configuration, options, &self.factories, self.playground).await
             }
             Command::Worker { place } => {
@@ -231,7 +234,7 @@ impl Program {
                 let app = self.open(read(config, place)?).await?;
                 import_courses(&app, &file, CourseImport { dry_run, encoding, provider, currency: None }).await
             }
-            Command::Doctor { place } => self.doctor(&read(config, place)?).await,
+            Command::Doctor { place } => doctor::run(&read(config, place)?, &self.factories).await,
             Command::Migrate { place, action } => migrate(&read(config, place)?, action).await,
             Command::Schema => {
                 std::io::stdout().write_all(graphql::sdl().as_bytes())?;
@@ -245,49 +248,6 @@ impl Program {
     async fn open(&self, configuration: Configuration) -> anyhow::Result<App> {
         let surroundings = Surroundings { factories: &self.factories, clock: Arc::new(SystemClock), address: None };
         start::open(&configuration, surroundings).await
-    }
-
-    /// Looks at everything that a start needs; each finding says what to do. Changes no row; a data directory that is not there is made.
-    async fn doctor(&self, configuration: &Configuration) -> anyhow::Result<()> {
-        let settings = &configuration.settings;
-        let mut findings = Vec::new();
-        match start::connect(settings).await {
-            Err(error) => findings.push(format!("{error:#}")),
-            Ok(db) => {
-                let missing = start::steps(&db).await?.iter().filter(|step| !step.applied).count();
-                if missing > 0 {
-                    findings.push(format!("{missing} steps of the tables are missing: run `bursar migrate up`, or just start the server"));
-                }
-                match start::installation_secret(settings, &db).await {
-                    Err(error) => findings.push(format!("{error:#}")),
-                    Ok(secrets) if missing == 0 => findings.extend(start::foreign_secret(&secrets, &db).await?),
-                    Ok(_) => {}
-                }
-            }
-        }
-        if !settings.server.bind.ip().is_loopback() && settings.shop.public_url.is_empty() {
-            findings
-                .push("shop.public_url is not set, but the server listens to other machines: set the address that buyers use".to_owned());
-        }
-        match start::build(&configuration.gateways, &settings.data, &start::public_url(settings, None), &self.factories).await {
-            Err(error) => findings.push(format!("{error:#}")),
-            Ok(gateways) => {
-                for instance in gateways.0 {
-                    let ctx = port::OpContext::new("doctor", SystemClock.now());
-                    if let Err(error) = instance.gateway.check(&ctx).await {
-                        findings.push(format!("gateways.{}: {error}", instance.id));
-                    }
-                }
-            }
-        }
-        if findings.is_empty() {
-            say("everything is in order");
-            return Ok(());
-        }
-        for finding in &findings {
-            say(finding);
-        }
-        Err(anyhow!("{} to mend", findings.len()))
     }
 }
 

@@ -424,7 +424,10 @@ pub fn keys() -> Vec<Key> {
     }
     let mut keys = Vec::new();
     of(&Settings::META, "", &mut keys);
-    keys.extend(gateway::KEYS.iter().map(|name| Key { name: format!("{GATEWAYS}.{name}"), variable: None, default: None }));
+    keys.extend(gateway::KEYS.iter().map(|(name, default)| {
+        let default = (!default.is_empty()).then(|| (*default).to_owned());
+        Key { name: format!("{GATEWAYS}.{name}"), variable: None, default }
+    }));
     keys
 }
 

@@ -157,7 +157,7 @@ pub async fn run(
 ///
 /// # Errors
 /// An entry that is none.
-fn edge(settings: &Settings) -> Result<TrustedProxies, Mistakes> {
+pub(crate) fn edge(settings: &Settings) -> Result<TrustedProxies, Mistakes> {
     let mut list = Vec::new();
     if let Err(error) = http::cors::apply::<()>(Router::new(), &settings.server.cors_origins) {
         list.push(Mistake { key: "server.cors_origins".to_owned(), what: error.to_string() });

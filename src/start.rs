@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail};
-use chrono::TimeDelta;
+use domain::order::{LAPSE_AFTER, LAPSE_AFTER_MANUAL};
 use migration::{MigrationStatus, Migrator, MigratorTrait};
 use port::{GatewayError, GatewayFactory, InstanceConfig};
 use sea_orm::sqlx::{Connection, PgConnection};
@@ -33,12 +33,6 @@ pub const SECRET_FILE: &str = "installation.secret";
 /// Names the lock under which tables change on PostgreSQL: any number, the same in every version.
 const MIGRATION_LOCK: i64 = 0x6275_7273_6172;
 
-/// Orders wait so long for money that is asked for at once…
-const UNPAID_FOR: TimeDelta = TimeDelta::minutes(30);
-
-/// … and so long for money that the buyer has to transfer.
-const UNPAID_FOR_TRANSFER: TimeDelta = TimeDelta::days(14);
-
 /// Connects to the database of the settings; the embedded one is made if it is not there.
 ///
 /// # Errors
@@ -61,6 +55,11 @@ pub async fn connect(settings: &Settings) -> anyhow::Result<Db> {
     }
     let options = DbOptions { url: url.to_owned(), pool: settings.database.pool };
     Db::connect(&options).await.with_context(|| format!("database.url: {shown} cannot be opened"))
+}
+
+/// Whether the shop would be embedded, and nobody has started it yet.
+pub(crate) fn is_new(settings: &Settings) -> bool {
+    settings.database.url.is_none() && !settings.data.join(DATABASE_FILE).exists()
 }
 
 /// The address as it may be shown.
@@ -136,30 +135,39 @@ async fn locked(db: &Db) -> anyhow::Result<sea_orm::DatabaseTransaction> {
 /// # Errors
 /// It is not there, or too short, with what to do.
 pub async fn installation_secret(settings: &Settings, db: &Db) -> anyhow::Result<Secrets> {
+    if let Some(secrets) = secret_of(settings, db).await? {
+        return Ok(secrets);
+    }
+    let path = settings.data.join(SECRET_FILE);
+    let made = make_secret(&path, &SystemEntropy::default()).with_context(|| format!("{} cannot be written", path.display()))?;
+    Secrets::new(made).with_context(|| format!("{}: this secret cannot be used", path.display()))
+}
+
+/// The secret that there is; `None` if the installation is to make its own.
+///
+/// # Errors
+/// As [`installation_secret`].
+pub(crate) async fn secret_of(settings: &Settings, db: &Db) -> anyhow::Result<Option<Secrets>> {
+    let path = settings.data.join(SECRET_FILE);
     let (secret, source) = match &settings.secret {
         Some(secret) => (secret.clone(), "BURSAR_SECRET".to_owned()),
-        None if db.backend() == DbBackend::Sqlite => {
-            let path = settings.data.join(SECRET_FILE);
-            (secret_of_file(&path, db).await?, path.display().to_string())
-        }
+        None if db.backend() == DbBackend::Sqlite => match std::fs::read_to_string(&path) {
+            Ok(text) => (SecretString::from(text.trim().to_owned()), path.display().to_string()),
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(anyhow!(error).context(format!("{} cannot be read", path.display())));
+            }
+            Err(_) if store::installation::read(db.read()).await.is_ok() => bail!(
+                "{} is missing, and this database was set up with it: put it back, or give its contents in BURSAR_SECRET",
+                path.display()
+            ),
+            Err(_) => return Ok(None),
+        },
         None => bail!(
             "BURSAR_SECRET: with PostgreSQL the installation secret must be given in this environment variable, the same to each process; \
              make one with: openssl rand -base64 32"
         ),
     };
-    Secrets::new(secret).with_context(|| format!("{source}: this secret cannot be used"))
-}
-
-async fn secret_of_file(path: &Path, db: &Db) -> anyhow::Result<SecretString> {
-    match std::fs::read_to_string(path) {
-        Ok(text) => return Ok(SecretString::from(text.trim().to_owned())),
-        Err(error) if error.kind() == ErrorKind::NotFound => {}
-        Err(error) => return Err(anyhow!(error).context(format!("{} cannot be read", path.display()))),
-    }
-    if store::installation::read(db.read()).await.is_ok() {
-        bail!("{} is missing, and this database was set up with it: put it back, or give its contents in BURSAR_SECRET", path.display());
-    }
-    make_secret(path, &SystemEntropy::default()).with_context(|| format!("{} cannot be written", path.display()))
+    Secrets::new(secret).map(Some).with_context(|| format!("{source}: this secret cannot be used"))
 }
 
 /// Writes a new secret, unless another process was quicker, and reads what is there then. The file appears with its contents at once.
@@ -285,7 +293,7 @@ pub async fn build(
                     gateway,
                     companies: settings.companies.clone(),
                     currencies: settings.currencies.iter().map(|currency| currency.code().to_owned()).collect(),
-                    unpaid_for: settings.unpaid_for.unwrap_or(if transfer { UNPAID_FOR_TRANSFER } else { UNPAID_FOR }),
+                    unpaid_for: settings.unpaid_for.unwrap_or(if transfer { LAPSE_AFTER_MANUAL } else { LAPSE_AFTER }),
                     capture_at_once: settings.capture_at_once,
                 });
             }

@@ -15,9 +15,19 @@ use toml::{Table, Value};
 
 use super::Found;
 
-/// The keys of a gateway, in the order of the documentation.
-pub const KEYS: [&str; 10] =
-    ["id", "adapter", "mode", "companies", "currencies", "unpaid_for", "capture_at_once", "base_url", "settings", "secrets"];
+/// The keys of a gateway, in the order of the documentation, and what holds when one is not set (nothing, if it is empty).
+pub const KEYS: [(&str, &str); 10] = [
+    ("id", ""),
+    ("adapter", ""),
+    ("mode", "\"test\""),
+    ("companies", "[]"),
+    ("currencies", "[]"),
+    ("unpaid_for", ""),
+    ("capture_at_once", "true"),
+    ("base_url", ""),
+    ("settings", "{}"),
+    ("secrets", "{}"),
+];
 
 /// One payment gateway.
 #[derive(Debug, Clone)]
@@ -131,7 +141,7 @@ fn one(table: &Table, place: &str, found: &mut Found) -> GatewaySettings {
                     }
                 }
             }
-            _ => found.add(at, format!("is unknown: {key:?} is none of {}", KEYS.join(", "))),
+            _ => found.add(at, format!("is unknown: {key:?} is none of {}", KEYS.map(|(name, _)| name).join(", "))),
         }
     }
     gateway

@@ -196,6 +196,14 @@ pub async fn replay(db: &impl ConnectionTrait, id: Uuid, now: DateTime<Utc>) -> 
     rows.into_iter().next().map(from_row).transpose()
 }
 
+/// How many jobs gave up and wait for somebody.
+///
+/// # Errors
+/// The database's.
+pub async fn parked(db: &impl ConnectionTrait) -> Result<u64, DbErr> {
+    Entity::find().filter(Column::Status.eq("PARKED")).count(db).await
+}
+
 /// A page of jobs, the newest first.
 ///
 /// # Errors

@@ -9,11 +9,11 @@ use domain::pricing::{ExchangeRate, RateTable};
 use domain::text;
 use domain::window::Window;
 use domain::{Currency, DiscountScheduleId, GroupId, Money, ProductId, Rate};
-use entity::{discount_schedule, discount_schedule_version, exchange_rate, product_price};
+use entity::{discount_schedule, discount_schedule_version, exchange_rate, product, product_price};
 use sea_orm::sea_query::Expr;
 use sea_orm::{
     ActiveValue::{Set, Unchanged},
-    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
 };
 use serde::Serialize;
 use uuid::Uuid;
@@ -447,6 +447,31 @@ pub async fn schedule_named(db: &impl ConnectionTrait, name: &str) -> Result<Opt
         .one(db)
         .await?;
     Ok(found.map(Into::into))
+}
+
+/// SKUs of up to `limit` products that are sold and have a list price of 0, in their order.
+///
+/// # Errors
+/// The database's.
+pub async fn free_skus(db: &impl ConnectionTrait, limit: u64) -> Result<Vec<String>, DbErr> {
+    let free = product_price::Entity::find()
+        .select_only()
+        .column(product_price::Column::ProductId)
+        .filter(product_price::Column::AmountMinor.eq(0i64))
+        .filter(product_price::Column::GroupId.is_null())
+        .filter(product_price::Column::ReplacedAt.is_null())
+        .into_query();
+    product::Entity::find()
+        .select_only()
+        .column(product::Column::Sku)
+        .filter(product::Column::Id.in_subquery(free))
+        .filter(product::Column::Listed.eq(true))
+        .filter(product::Column::ArchivedAt.is_null())
+        .order_by_asc(product::Column::SkuFolded)
+        .limit(limit)
+        .into_tuple()
+        .all(db)
+        .await
 }
 
 /// A page of schedules by name; each word of `words` is in the name.

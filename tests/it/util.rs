@@ -402,10 +402,7 @@ async fn gateways(dir: &TempDir) -> (Sandbox, Gateways) {
 /// A migrated database of the test's own.
 async fn database(dir: &TempDir) -> DbOptions {
     match std::env::var("BURSAR_TEST_DATABASE") {
-        Ok(server) if server.starts_with("postgres") => {
-            let pool = std::env::var("BURSAR_TEST_POOL").ok().and_then(|pool| pool.parse().ok()).unwrap_or(8);
-            DbOptions { url: postgres(&server).await, pool }
-        }
+        Ok(server) if server.starts_with("postgres") => DbOptions { url: postgres(&server).await, pool: pool() },
         _ => {
             let file = dir.path().join("bursar.db");
             tokio::fs::copy(sqlite_template().await, &file).await.expect("the template is copied");
@@ -433,9 +430,7 @@ async fn sqlite_template() -> std::path::PathBuf {
 /// A PostgreSQL database cloned from a migrated template, made once per run of the program.
 async fn postgres(server: &str) -> String {
     static TEMPLATE: tokio::sync::OnceCell<String> = tokio::sync::OnceCell::const_new();
-    static NEXT: AtomicU32 = AtomicU32::new(1);
-    let base = server.trim_end_matches('/').rsplit_once('/').map_or(server, |(base, _)| base).to_owned();
-    let run = std::process::id();
+    let (base, run) = (base_of(server), std::process::id());
     let template = TEMPLATE
         .get_or_init(|| async {
             let name = format!("bursar_template_{run}");
@@ -448,9 +443,29 @@ async fn postgres(server: &str) -> String {
             name
         })
         .await;
-    let name = format!("bursar_test_{run}_{}", NEXT.fetch_add(1, Ordering::Relaxed));
+    create_database(server, &format!("TEMPLATE {template}")).await
+}
+
+/// A new database on the PostgreSQL server; its address.
+async fn create_database(server: &str, how: &str) -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    let name = format!("bursar_test_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
     let admin = Database::connect(server).await.expect("PostgreSQL answers");
-    admin.execute_unprepared(&format!("CREATE DATABASE {name} TEMPLATE {template}")).await.expect("a database for the test");
+    admin.execute_unprepared(&format!("CREATE DATABASE {name} {how}")).await.expect("a database for the test");
     admin.close().await.expect("it closes");
-    format!("{base}/{name}")
+    format!("{}/{name}", base_of(server))
+}
+
+fn base_of(server: &str) -> String {
+    server.trim_end_matches('/').rsplit_once('/').map_or(server, |(base, _)| base).to_owned()
+}
+
+/// A PostgreSQL database without tables, and how many connections to use; `None` where the tests run on SQLite.
+pub async fn empty_postgres() -> Option<DbOptions> {
+    let server = std::env::var("BURSAR_TEST_DATABASE").ok().filter(|server| server.starts_with("postgres"))?;
+    Some(DbOptions { url: create_database(&server, "").await, pool: pool() })
+}
+
+fn pool() -> u32 {
+    std::env::var("BURSAR_TEST_POOL").ok().and_then(|pool| pool.parse().ok()).unwrap_or(8)
 }
