@@ -413,9 +413,14 @@ impl App {
         attempt.touched_at = now;
         store::payment::save(&txn, &attempt).await?;
         let lost_now = changed.status == DisputeStatus::Lost && before != DisputeStatus::Lost;
-        if lost_now && order.paid_payment == Some(payment) && self.shop.end_access_on_lost_dispute {
+        if lost_now && order.paid_payment == Some(payment) {
             for line in &order.lines {
-                self.end_given(&txn, line.id, &domain::refund::Ends::Everything, &format!("dispute {reference} lost")).await?;
+                if self.shop.end_access_on_lost_dispute {
+                    self.end_given(&txn, line.id, &domain::refund::Ends::Everything, &format!("dispute {reference} lost")).await?;
+                } else {
+                    // The shop leaves it on purpose, so it is no access that nobody knows of.
+                    self.keep_given(&txn, line.id).await?;
+                }
             }
         }
         store::order::touch(&txn, order.id, now).await?;

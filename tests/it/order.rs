@@ -3,6 +3,8 @@
 
 use chrono::TimeDelta;
 use sandbox::Step;
+use sea_orm::ActiveValue::{Set, Unchanged};
+use sea_orm::EntityTrait;
 use serde_json::{Value, json};
 
 use crate::util::TestApp;
@@ -544,6 +546,70 @@ async fn a_lost_dispute_ends_access_and_a_won_one_does_not() {
         assert_eq!((after["status"].as_str(), grants(&shop, &placed["id"]).await), (Some("FULFILLED"), left));
     }
     books_balance(&shop).await;
+}
+
+#[tokio::test]
+async fn a_lost_dispute_leaves_access_on_purpose_where_the_shop_says_so() {
+    let shop = TestApp::with(|settings| settings.end_access_on_lost_dispute = false).await;
+    shop.shelf("L-1", "100.00", &["Rust"]).await;
+    let placed = placed(&shop, &ready(&shop, &["L-1"]).await, "approve", "100.00").await;
+    lose_dispute(&shop, &placed).await;
+    assert_eq!(
+        (order(&shop, &placed["id"]).await["disputes"][0]["status"].as_str(), grants(&shop, &placed["id"]).await),
+        (Some("LOST"), 1)
+    );
+    books_balance(&shop).await;
+}
+
+async fn lose_dispute(shop: &TestApp, placed: &Value) {
+    let payment = &placed["payments"][0]["id"];
+    shop.advance(payment, Step::OpenDispute(domain::Money::new(10_000, domain::Currency::parse("USD").expect("USD")))).await;
+    shop.webhooks().await;
+    let reference = shop.dispute_reference(payment).await;
+    shop.advance(payment, Step::LoseDispute(reference)).await;
+    shop.webhooks().await;
+}
+
+/// Access that came back to life without money behind it is shown with its reason; what is paid for is not, nor what was kept on purpose.
+#[tokio::test]
+async fn access_that_nobody_paid_for_is_shown_with_its_reason() {
+    let shop = TestApp::new().await;
+    for sku in ["A", "B"] {
+        shop.shelf(sku, "100.00", &[sku]).await;
+    }
+    let mut orders = Vec::new();
+    for (index, skus) in [&["A"][..], &["A"], &["A", "B"], &["A"], &["A"]].into_iter().enumerate() {
+        let cart = ready_for(&shop, skus, &format!("buyer{index}@example.test")).await;
+        orders.push(placed(&shop, &cart, "approve", &format!("{}00.00", skus.len())).await);
+    }
+    let refund = async |order: &Value, lines: Value, access: Option<&str>| {
+        let input = json!({ "orderId": order["id"], "lines": lines, "access": access, "reason": "asked", "idempotencyKey": "k" });
+        shop.act(&shop.operator(), "orderRefund", input, "order { id }").await;
+    };
+    refund(&orders[1], json!([]), None).await;
+    let line = json!([{ "orderLineId": orders[2]["lines"][1]["id"], "amount": { "amount": "100.00", "currency": "USD" } }]);
+    refund(&orders[2], line, None).await;
+    lose_dispute(&shop, &orders[3]).await;
+    let kept = json!([{ "orderLineId": orders[4]["lines"][0]["id"], "amount": { "amount": "100.00", "currency": "USD" } }]);
+    refund(&orders[4], kept, Some("KEEP")).await;
+    books_balance(&shop).await;
+
+    // What no use case does: an order that was given loses its payment, and what was ended lives again.
+    let db = shop.app.db.write();
+    let id = |order: &Value| domain::OrderId::parse(order["id"].as_str().expect("an id")).expect("an order's id").uuid();
+    let lapsed = entity::order::ActiveModel { id: Unchanged(id(&orders[0])), status: Set("LAPSED".to_owned()), ..Default::default() };
+    entity::order::Entity::update(lapsed).exec_without_returning(db).await.expect("written");
+    let revived = entity::entitlement::ActiveModel { ended_at: Set(None), ..Default::default() };
+    entity::entitlement::Entity::update_many().set(revived).exec(db).await.expect("written");
+    let found = shop.ok(&shop.operator(), "{ givenNotPaid { orderId reason } }", json!({})).await["givenNotPaid"].clone();
+    let reasons: Vec<_> = orders
+        .iter()
+        .map(|order| {
+            let of_order = found.as_array().into_iter().flatten().filter(|row| row["orderId"] == order["id"]);
+            of_order.map(|row| row["reason"].as_str().unwrap_or_default().to_owned()).collect::<Vec<_>>()
+        })
+        .collect();
+    assert_eq!(reasons, [vec!["UNPAID"], vec!["REFUNDED"], vec!["REFUNDED"], vec!["CHARGED_BACK"], vec![]]);
 }
 
 #[tokio::test]

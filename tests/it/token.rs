@@ -184,6 +184,16 @@ async fn r3_r61_r62_a_companys_seats_are_its_managers_to_hand_out() {
     let hint = codes[0][codes[0].len() - 4..].to_owned();
     assert_eq!((&reader[0]["code"], &reader[0]["hint"]), (&Value::Null, &json!(hint)));
 
+    // Who reads the order sees neither its codes nor the buyer's link; the manager sees the codes, and the link is the buyer's alone.
+    let receipt = "query($id: ID!) { order(id: $id) { receipt { signInUrl lines { tokens } } } }";
+    let receipt = async |caller: &Caller| {
+        let order = shop.ok(caller, receipt, json!({ "id": order["id"] })).await["order"].clone();
+        (order["receipt"]["signInUrl"].is_string(), order["receipt"]["lines"][0]["tokens"].as_array().map(Vec::len))
+    };
+    assert_eq!(receipt(&shop.key(&["orders:read"])).await, (false, Some(0)));
+    assert_eq!(receipt(&manager).await, (false, Some(2)));
+    assert_eq!(receipt(&shop.operator()).await, (true, Some(2)));
+
     let (account, bearer) = shop.sign_up("ann@example.test").await;
     let ann = shop.bearer(&bearer).await;
     assert_eq!(shop.ok(&ann, list, of_company.clone()).await["tokens"], json!({ "totalCount": 0, "nodes": [] }));
