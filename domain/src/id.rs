@@ -170,6 +170,12 @@ kinds! {
     TokenKind TokenId "tok";
     /// A discount schedule.
     DiscountScheduleKind DiscountScheduleId "dsc";
+    /// A coupon: the rule behind its codes.
+    CouponKind CouponId "cpn";
+    /// A code of a coupon, that people type.
+    CouponCodeKind CouponCodeId "cod";
+    /// A batch of codes.
+    CouponBatchKind CouponBatchId "bat";
     /// A service key.
     ServiceKeyKind ServiceKeyId "key";
     /// A job of the worker.

@@ -12,6 +12,7 @@
 //! - [`company`]: types of companies, and what an offer becomes for one.
 //! - [`pricing`]: the price of an offer as the steps it is computed from.
 //! - [`cart`]: lines, merging, what stands wrong, whether it can be placed.
+//! - [`coupon`]: the rule behind a code, what it gives a cart line by line, or why it gives nothing; its uses and batches of codes.
 //! - [`person`]: postal addresses.
 //! - [`refusal`]: the codes and sentences that callers are refused with.
 //! - [`payment`]: a payment attempt and the one function that moves it.
@@ -29,6 +30,7 @@ pub mod account;
 pub mod cart;
 pub mod catalog;
 pub mod company;
+pub mod coupon;
 pub mod entitlement;
 pub mod id;
 pub mod money;

@@ -119,6 +119,47 @@ named! {
         /// More than what is left to refund.
         RefundTooLarge = "REFUND_TOO_LARGE",
 
+        /// The shop takes no coupons.
+        CouponsOff = "COUPONS_OFF",
+        /// The code or prefix belongs, or once belonged, to a coupon of this shop.
+        CouponCodeTaken = "COUPON_CODE_TAKEN",
+        /// The cart holds this code already.
+        CouponRepeated = "COUPON_REPEATED",
+        /// The audience follows from how the code begins.
+        AudienceFromCode = "AUDIENCE_FROM_CODE",
+        /// What a coupon gives is fixed once it was used.
+        CouponEffectFixed = "COUPON_EFFECT_FIXED",
+        /// The code was made void.
+        CouponVoid = "COUPON_VOID",
+        /// The coupon was switched off.
+        CouponInactive = "COUPON_INACTIVE",
+        /// The coupon's time is over.
+        CouponExpired = "COUPON_EXPIRED",
+        /// The coupon's time has not come.
+        CouponNotStarted = "COUPON_NOT_STARTED",
+        /// Every use of the coupon or code is taken.
+        CouponExhausted = "COUPON_EXHAUSTED",
+        /// This customer has had every use of the coupon that one customer gets.
+        CouponCustomerLimit = "COUPON_CUSTOMER_LIMIT",
+        /// The coupon is for customers who have not bought before.
+        CouponForNew = "COUPON_FOR_NEW",
+        /// The coupon is for customers who have bought before.
+        CouponForRecurring = "COUPON_FOR_RECURRING",
+        /// The coupon is for other companies.
+        CouponOtherCompany = "COUPON_OTHER_COMPANY",
+        /// The coupon is for carts in other currencies.
+        CouponOtherCurrency = "COUPON_OTHER_CURRENCY",
+        /// The lines that the coupon is for cost less than its minimum purchase.
+        CouponMinimum = "COUPON_MINIMUM",
+        /// No line of the cart is left for the coupon to take.
+        ReachesNoLine = "REACHES_NO_LINE",
+        /// What the coupon gives comes to less than the smallest coin.
+        CouponTooSmall = "COUPON_TOO_SMALL",
+        /// A batch's codes are still being made.
+        BatchUnderWay = "BATCH_UNDER_WAY",
+        /// Fewer codes of a batch are free than are to go.
+        BatchTooFewFree = "BATCH_TOO_FEW_FREE",
+
         /// The e-mail belongs to another account.
         EmailTaken = "EMAIL_TAKEN",
         /// E-mail and password do not match.

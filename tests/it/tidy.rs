@@ -90,6 +90,7 @@ const CRATES: &[Crate] = &[
             "serde_json",
             "thiserror",
             "unicode-normalization",
+            "unicode-properties",
             "uuid",
         ]),
         never: &["entity", "migration", "port", "sea-orm", "tokio", "async-graphql", "axum"],
