@@ -40,6 +40,7 @@ pub mod job;
 pub mod jwt;
 pub mod key;
 pub mod learning;
+mod live;
 pub mod offer;
 pub mod order;
 pub mod order_view;

@@ -4,8 +4,6 @@
 //! buyer; nothing that stands in a cart changes or goes without a notice on its line.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use domain::cart::{
@@ -17,14 +15,10 @@ use domain::person::Address;
 use domain::pricing::{LineAmounts, Totals};
 use domain::text::{Email, Sku};
 use domain::{AccountId, CartId, CartLineId, Money, PersonId, ProductId};
-use futures_util::stream::{self, Stream};
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
 use secrecy::ExposeSecret;
 use serde_json::json;
 use subtle::ConstantTimeEq;
-use tokio::sync::broadcast::{self, error::RecvError};
-use tokio::time::{Interval, MissedTickBehavior, interval};
-use uuid::Uuid;
 
 use super::caller::{Caller, Topic};
 use super::entropy::{next_id, secret_text};
@@ -40,9 +34,6 @@ use crate::store::person::NewPerson;
 
 pub use crate::store::cart::{Cart, CartLine};
 pub use crate::store::person::Person;
-
-/// How often a live subscription looks whether another server wrote to its cart.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// A cart with everything known of it now.
 #[derive(Debug, Clone, PartialEq)]
@@ -201,13 +192,18 @@ impl App {
         own || self.knows_secret(caller, cart)
     }
 
-    fn may_read(&self, caller: &Caller, cart: &Cart) -> bool {
+    pub(super) fn may_read(&self, caller: &Caller, cart: &Cart) -> bool {
         self.may_write(caller, cart) || caller.may(Topic::Orders.read())
     }
 
     /// Whether the caller knows the secret of a guest's cart.
     pub(crate) fn knows_secret(&self, caller: &Caller, cart: &Cart) -> bool {
-        let (Some(given), Some(kept)) = (&caller.cart_secret, &cart.secret_hash) else { return false };
+        cart.secret_hash.as_deref().is_some_and(|kept| self.is_secret(caller, kept))
+    }
+
+    /// Whether the caller's cart secret is the one of this hash.
+    pub(super) fn is_secret(&self, caller: &Caller, kept: &str) -> bool {
+        let Some(given) = &caller.cart_secret else { return false };
         let given = self.secrets.hash(Purpose::Cart, given.expose_secret());
         given.as_bytes().ct_eq(kept.as_bytes()).into()
     }
@@ -694,84 +690,5 @@ fn under(field: &str, error: Error) -> Error {
     match error {
         Error::Refused(refusals) => Error::Refused(refusals.into_iter().map(|refusal| refusal.under([field])).collect()),
         other => other,
-    }
-}
-
-/// What a live subscription to a cart stands on.
-struct Watch {
-    app: Arc<App>,
-    caller: Arc<Caller>,
-    id: CartId,
-    detail: Detail,
-    changes: broadcast::Receiver<Uuid>,
-    tick: Interval,
-    seen: Option<i64>,
-    over: bool,
-}
-
-impl App {
-    /// The cart after each write, whichever server made it, for as long as the caller may see it; then `None` once, and the end.
-    ///
-    /// # Errors
-    /// The database's.
-    pub async fn cart_updates(
-        self: Arc<Self>,
-        caller: Arc<Caller>,
-        id: CartId,
-        detail: Detail,
-    ) -> Result<impl Stream<Item = Result<Option<CartView>>> + use<>> {
-        // Listening begins before the first look, so that no write falls in between.
-        let changes = self.changes.subscribe();
-        let cart = store::cart::by_id(self.db.read(), id).await?.filter(|cart| self.may_read(&caller, cart));
-        let mut tick = interval(LOOK_EVERY);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let seen = cart.map(|cart| cart.version);
-        let watch = Watch { app: self, caller, id, detail, changes, tick, seen, over: false };
-        Ok(stream::unfold(watch, |mut watch| async move {
-            if watch.over {
-                return None;
-            }
-            let next = watch.next().await;
-            watch.over = !matches!(next, Ok(Some(_)));
-            Some((next, watch))
-        }))
-    }
-}
-
-impl Watch {
-    /// Waits for the next write.
-    async fn next(&mut self) -> Result<Option<CartView>> {
-        let Some(mut seen) = self.seen else { return Ok(None) };
-        loop {
-            let version = store::cart::version(self.app.db.read(), self.id).await?;
-            if version != Some(seen) {
-                // A subscription outlives sign-ins and rights.
-                self.caller = Arc::new(self.app.caller_again(&self.caller).await?);
-                let view = self.app.cart(&self.caller, self.id, self.detail).await?;
-                seen = view.as_ref().map_or(seen, |view| view.cart.version);
-                self.seen = Some(seen);
-                return Ok(view);
-            }
-            self.woken().await;
-        }
-    }
-
-    /// Waits until there is reason to look again.
-    async fn woken(&mut self) {
-        loop {
-            tokio::select! {
-                changed = self.changes.recv() => match changed {
-                    Ok(id) if id == self.id.uuid() => return,
-                    Ok(_) => {}
-                    // Some were missed; this one may have been among them.
-                    Err(RecvError::Lagged(_)) => return,
-                    Err(RecvError::Closed) => {
-                        self.tick.tick().await;
-                        return;
-                    }
-                },
-                _ = self.tick.tick() => return,
-            }
-        }
     }
 }

@@ -1,5 +1,6 @@
 //! Jobs: running what is due, for the worker and for requests that want to see the end of what they began; what operators see and replay.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -110,6 +111,18 @@ impl App {
     pub async fn jobs(&self, caller: &Caller, status: Option<String>, args: &PageArgs<Uuid>, total: bool) -> Result<Page<JobRow>> {
         caller.require(Topic::Settings.read())?;
         Ok(store::job::page(self.db.read(), status.as_deref(), None, args, total).await?)
+    }
+
+    /// These jobs, for those who may read them.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn jobs_by_id(&self, caller: &Caller, ids: &[JobId]) -> Result<HashMap<JobId, JobRow>> {
+        if !caller.may(Topic::Settings.read()) {
+            return Ok(HashMap::new());
+        }
+        let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
+        Ok(store::job::by_ids(self.db.read(), &ids).await?.into_iter().map(|job| (JobId::new(job.id), job)).collect())
     }
 
     /// Queues a parked job again, or runs a waiting one at once.

@@ -1,5 +1,7 @@
 //! Orders: placing a cart, trying to pay again, cancelling, lapsing, recording money by hand, and who sees which order.
 
+use std::collections::{HashMap, HashSet};
+
 use chrono::{DateTime, Utc};
 use domain::catalog::ProductKind;
 use domain::entitlement::{Target, TargetKind};
@@ -9,7 +11,7 @@ use domain::order::{
 use domain::payment::{Observation, PaymentStatus};
 use domain::pricing::{ExchangeRate, Totals};
 use domain::refusal::{Code, Refusal};
-use domain::{CartId, CompanyId, Money, OrderId, PaymentId};
+use domain::{CartId, CompanyId, Money, OrderId, PaymentId, RefundId};
 use sea_orm::DatabaseTransaction;
 use serde_json::json;
 
@@ -17,7 +19,7 @@ use super::caller::{Caller, Topic, Who};
 use super::cart::{CartLineView, CartView};
 use super::gateways::Instance;
 use super::offer::Detail;
-use super::payment::{News, Order, OrderFilter, OrderLine, Payment, Ran, Road, money_fault, new_attempt};
+use super::payment::{News, Order, OrderFilter, OrderLine, Payment, Ran, Refund, Road, money_fault, new_attempt};
 use super::{Answer, App, Object, entropy};
 use crate::error::{Error, Result};
 use crate::internal;
@@ -464,23 +466,50 @@ impl App {
     /// # Errors
     /// The database's.
     pub async fn order_for(&self, caller: &Caller, id: OrderId) -> Result<Option<Order>> {
-        let Some(order) = store::order::by_id(self.db.read(), id).await? else { return Ok(None) };
-        Ok(if self.may_see(caller, &order).await? { Some(order) } else { None })
+        Ok(self.orders_for(caller, &[id]).await?.pop())
     }
 
-    async fn may_see(&self, caller: &Caller, order: &Order) -> Result<bool> {
-        if caller.may(Topic::Orders.read()) || (order.account.is_some() && order.account == caller.account()) {
-            return Ok(true);
+    /// Those of these orders that the caller may see, in no order, in a fixed number of statements.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn orders_for(&self, caller: &Caller, ids: &[OrderId]) -> Result<Vec<Order>> {
+        let found = store::order::by_ids(self.db.read(), ids).await?;
+        let (mut seen, others): (Vec<Order>, Vec<Order>) = found.into_iter().partition(|order| {
+            caller.may(Topic::Orders.read())
+                || (order.account.is_some() && order.account == caller.account())
+                || order.company.is_some_and(|company| caller.may_for(Topic::Orders.read(), company))
+        });
+        if caller.cart_secret.is_some() && !others.is_empty() {
+            let open_for = chrono::TimeDelta::days(i64::from(self.shop.guest_order_days));
+            let carts: Vec<_> = others.iter().map(|order| order.cart).collect();
+            let secrets = store::cart::secret_hashes(self.db.read(), &carts).await?;
+            let own = |order: &Order| secrets.get(&order.cart).is_some_and(|kept| self.is_secret(caller, kept));
+            seen.extend(others.into_iter().filter(|order| self.now() - order.placed_at < open_for && own(order)));
         }
-        if order.company.is_some_and(|company| caller.may_for(Topic::Orders.read(), company)) {
-            return Ok(true);
-        }
-        let open_for = chrono::TimeDelta::days(i64::from(self.shop.guest_order_days));
-        if caller.cart_secret.is_some() && self.now() - order.placed_at < open_for {
-            let cart = store::cart::by_id(self.db.read(), order.cart).await?;
-            return Ok(cart.is_some_and(|cart| self.knows_secret(caller, &cart)));
-        }
-        Ok(false)
+        Ok(seen)
+    }
+
+    /// Those of these payments whose orders the caller may see.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn payments_by_id(&self, caller: &Caller, ids: &[PaymentId]) -> Result<HashMap<PaymentId, Payment>> {
+        let found = store::payment::by_ids(self.db.read(), ids).await?;
+        let orders: Vec<OrderId> = found.iter().map(|payment| payment.order).collect();
+        let seen: HashSet<OrderId> = self.orders_for(caller, &orders).await?.into_iter().map(|order| order.id).collect();
+        Ok(found.into_iter().filter(|payment| seen.contains(&payment.order)).map(|payment| (payment.id, payment)).collect())
+    }
+
+    /// Those of these refunds whose orders the caller may see.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn refunds_by_id(&self, caller: &Caller, ids: &[RefundId]) -> Result<HashMap<RefundId, Refund>> {
+        let found = store::payment::refunds_by_ids(self.db.read(), ids).await?;
+        let orders: Vec<OrderId> = found.iter().map(|refund| refund.order).collect();
+        let seen: HashSet<OrderId> = self.orders_for(caller, &orders).await?.into_iter().map(|order| order.id).collect();
+        Ok(found.into_iter().filter(|refund| seen.contains(&refund.order)).map(|refund| (refund.id, refund)).collect())
     }
 
     /// The keyed hash by which the orders of an e-mail are found.

@@ -15,6 +15,7 @@ use crate::page::ListName;
 #[derive(Debug, Clone, SimpleObject)]
 pub struct Job {
     /// Id.
+    #[graphql(owned)]
     pub id: ID,
     /// What it does.
     pub kind: String,

@@ -12,19 +12,24 @@ use super::catalog::{Course, Library, Provider, Session};
 use super::company::Company;
 use super::error::{answer, scope};
 use super::group::Group;
+use super::job::Job;
 use super::key::ServiceKey;
 use super::learning::{Enrollment, Entitlement};
 use super::offer::detail;
+use super::order::{self, Order, Payment, Refund};
 use super::price::DiscountSchedule;
 use super::product::Product;
 use super::token::Token;
 use crate::app::App;
 use crate::app::caller::{Caller, Topic};
 use crate::app::offer::Detail;
+use crate::app::order_view::OrderParts;
 use crate::error::{Error, Result};
 
 /// Most ids of one call of `nodes`.
 const MAX_IDS: usize = 100;
+/// Most ids of carts among them: each cart is priced in a context of its own.
+const MAX_CARTS: usize = 10;
 
 /// Something that has an id.
 #[derive(Interface, Clone)]
@@ -58,6 +63,14 @@ pub enum Node {
     Token(Token),
     /// What somebody is about to buy.
     Cart(Box<Cart>),
+    /// What somebody bought.
+    Order(Box<Order>),
+    /// One attempt to pay an order.
+    Payment(Box<Payment>),
+    /// Money on its way back.
+    Refund(Box<Refund>),
+    /// A job of the worker.
+    Job(Job),
 }
 
 /// Queries by id.
@@ -69,40 +82,54 @@ impl NodeQuery {
     /// The object with this id; null if there is none, it is not yours to see, or the id is malformed.
     async fn node(&self, ctx: &Context<'_>, id: ID) -> async_graphql::Result<Option<Node>> {
         let (app, caller) = scope(ctx)?;
-        Ok(answer(find(app, caller, std::slice::from_ref(&id), offer_detail(ctx)).await)?.pop().flatten())
+        Ok(answer(find(app, caller, std::slice::from_ref(&id), Wanted::of(ctx)).await)?.pop().flatten())
     }
 
-    /// The objects with these ids, in the same order, with null where `node` gives null. At most 100 ids.
+    /// The objects with these ids, in the same order, with null where `node` gives null. At most 100 ids, of carts 10.
     async fn nodes(&self, ctx: &Context<'_>, ids: Vec<ID>) -> async_graphql::Result<Vec<Option<Node>>> {
         let (app, caller) = scope(ctx)?;
         if ids.len() > MAX_IDS {
             return answer(Err(Error::BadInput(format!("`ids` names {} objects; ask for {MAX_IDS} at most.", ids.len()))));
         }
-        answer(find(app, caller, &ids, offer_detail(ctx)).await)
+        let carts = ids.iter().filter(|id| domain::CartId::parse(id).is_some()).count();
+        if carts > MAX_CARTS {
+            return answer(Err(Error::BadInput(format!("`ids` names {carts} carts; ask for {MAX_CARTS} at most."))));
+        }
+        answer(find(app, caller, &ids, Wanted::of(ctx)).await)
     }
 }
 
-/// What of the offers of carts is read, from what was selected of them.
-fn offer_detail(ctx: &Context<'_>) -> Detail {
-    detail(&[ctx.look_ahead().field("lines").field("offer")])
+/// What is read of objects with costly parts, from what was selected of them.
+#[derive(Clone, Copy)]
+struct Wanted {
+    /// Of the offers of carts.
+    offer: Detail,
+    /// Of orders.
+    order: OrderParts,
 }
 
-/// Finds each id's object, in one go for each kind of id; carts one by one, for each is priced in a context of its own.
-async fn find(app: &App, caller: &Caller, ids: &[ID], detail: Detail) -> Result<Vec<Option<Node>>> {
+impl Wanted {
+    fn of(ctx: &Context<'_>) -> Self {
+        Self { offer: detail(&[ctx.look_ahead().field("lines").field("offer")]), order: order::parts(ctx.look_ahead()) }
+    }
+}
+
+/// Finds each id's object, in one go for each kind of id; carts one by one.
+async fn find(app: &App, caller: &Caller, ids: &[ID], wanted: Wanted) -> Result<Vec<Option<Node>>> {
     let mut kinds: HashMap<&str, Vec<Uuid>> = HashMap::new();
     for (prefix, uuid) in ids.iter().filter_map(|id| parse_any(id)) {
         kinds.entry(prefix).or_default().push(uuid);
     }
     let mut found: HashMap<(&str, Uuid), Node> = HashMap::new();
     for (prefix, uuids) in kinds {
-        let nodes = of_kind(app, caller, prefix, &uuids, detail).await?;
+        let nodes = of_kind(app, caller, prefix, &uuids, wanted).await?;
         found.extend(nodes.into_iter().map(|(uuid, node)| ((prefix, uuid), node)));
     }
     Ok(ids.iter().map(|id| parse_any(id).and_then(|key| found.get(&key).cloned())).collect())
 }
 
 /// The objects of one kind that this caller may see.
-async fn of_kind(app: &App, caller: &Caller, prefix: &str, uuids: &[Uuid], detail: Detail) -> Result<HashMap<Uuid, Node>> {
+async fn of_kind(app: &App, caller: &Caller, prefix: &str, uuids: &[Uuid], wanted: Wanted) -> Result<HashMap<Uuid, Node>> {
     let catalog = caller.may(Topic::Catalog.read());
     Ok(match prefix {
         domain::ProviderKind::PREFIX if catalog => named(app.providers_by_id(&ids(uuids)).await?, |found| Node::Provider(found.into())),
@@ -125,12 +152,22 @@ async fn of_kind(app: &App, caller: &Caller, prefix: &str, uuids: &[Uuid], detai
         domain::CartKind::PREFIX => {
             let mut found = HashMap::new();
             for uuid in uuids {
-                if let Some(cart) = app.cart(caller, domain::CartId::new(*uuid), detail).await? {
+                if let Some(cart) = app.cart(caller, domain::CartId::new(*uuid), wanted.offer).await? {
                     found.insert(*uuid, Node::Cart(Box::new(cart.into())));
                 }
             }
             found
         }
+        domain::OrderKind::PREFIX => {
+            let orders = app.orders_for(caller, &ids(uuids)).await?;
+            let views = app.order_views(caller, orders, wanted.order).await?;
+            views.into_iter().map(|view| (view.order.id.uuid(), Node::Order(Box::new(Order(view))))).collect()
+        }
+        domain::PaymentKind::PREFIX => {
+            named(app.payments_by_id(caller, &ids(uuids)).await?, |found| Node::Payment(Box::new(Payment(found))))
+        }
+        domain::RefundKind::PREFIX => named(app.refunds_by_id(caller, &ids(uuids)).await?, |found| Node::Refund(Box::new(Refund(found)))),
+        domain::JobKind::PREFIX => named(app.jobs_by_id(caller, &ids(uuids)).await?, |found| Node::Job(found.into())),
         _ => HashMap::new(),
     })
 }

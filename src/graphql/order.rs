@@ -53,7 +53,7 @@ pub struct Order(pub OrderView);
 #[Object]
 impl Order {
     /// Id.
-    async fn id(&self) -> ID {
+    pub async fn id(&self) -> ID {
         self.0.order.id.into()
     }
     /// Order number for people; not sequential.
@@ -310,7 +310,7 @@ pub struct Payment(pub app::Payment);
 #[Object]
 impl Payment {
     /// Id; also the operation id at the gateway.
-    async fn id(&self) -> ID {
+    pub async fn id(&self) -> ID {
         self.0.id.into()
     }
     /// Number of the attempt, from 1.
@@ -431,7 +431,7 @@ pub struct Refund(pub app::Refund);
 #[Object]
 impl Refund {
     /// Id; also the operation id at the gateway.
-    async fn id(&self) -> ID {
+    pub async fn id(&self) -> ID {
         self.0.id.into()
     }
     /// The payment it gives back from.
@@ -742,7 +742,7 @@ async fn orders(
 }
 
 /// Which parts of an order are asked for, so that the others cost nothing.
-fn parts(look: Lookahead<'_>) -> OrderParts {
+pub(super) fn parts(look: Lookahead<'_>) -> OrderParts {
     let any = |names: &[&str]| names.iter().any(|name| look.field(name).exists());
     OrderParts {
         buyer: any(&["buyer"]),

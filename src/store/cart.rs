@@ -3,6 +3,8 @@
 //! Always true here: every write grows the cart's version, and whoever writes holds the cart's row first ([`lock`]), so that writes to one cart
 //! come one after the other.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use domain::cart::{CartStatus, Line, Shown};
 use domain::{AccountId, CartId, CartLineId, CompanyId, Currency, OrderId, PersonId};
@@ -150,6 +152,21 @@ pub async fn lock_account(txn: &DatabaseTransaction, account: AccountId) -> Resu
 /// The database's.
 pub async fn version(db: &impl ConnectionTrait, id: CartId) -> Result<Option<i64>, DbErr> {
     cart::Entity::find_by_id(id.uuid()).select_only().column(cart::Column::Version).into_tuple().one(db).await
+}
+
+/// The hashes of the secrets of these carts, in one statement; carts of accounts have none.
+///
+/// # Errors
+/// The database's.
+pub async fn secret_hashes(db: &impl ConnectionTrait, ids: &[CartId]) -> Result<HashMap<CartId, String>, DbErr> {
+    let rows: Vec<(Uuid, Option<String>)> = cart::Entity::find()
+        .select_only()
+        .columns([cart::Column::Id, cart::Column::SecretHash])
+        .filter(cart::Column::Id.is_in(ids.iter().map(|id| id.uuid())))
+        .into_tuple()
+        .all(db)
+        .await?;
+    Ok(rows.into_iter().filter_map(|(id, hash)| Some((CartId::new(id), hash?))).collect())
 }
 
 /// Writes the lines given, new or known by their key: quantity, learner and what was shown. Others stay.

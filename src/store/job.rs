@@ -204,6 +204,14 @@ pub async fn parked(db: &impl ConnectionTrait) -> Result<u64, DbErr> {
     Entity::find().filter(Column::Status.eq("PARKED")).count(db).await
 }
 
+/// These jobs; unknown ids are left out.
+///
+/// # Errors
+/// The database's.
+pub async fn by_ids(db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<Vec<JobRow>, DbErr> {
+    Entity::find().filter(Column::Id.is_in(ids.iter().copied())).all(db).await?.into_iter().map(from_row).collect()
+}
+
 /// A page of jobs, the newest first.
 ///
 /// # Errors

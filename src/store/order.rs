@@ -222,6 +222,14 @@ pub async fn by_id(db: &impl ConnectionTrait, id: OrderId) -> Result<Option<Orde
     Ok(by_ids(db, &[id]).await?.pop())
 }
 
+/// The order's version: what a live subscription looks at.
+///
+/// # Errors
+/// The database's.
+pub async fn version(db: &impl ConnectionTrait, id: OrderId) -> Result<Option<i64>, DbErr> {
+    order::Entity::find_by_id(id.uuid()).select_only().column(order::Column::Version).into_tuple().one(db).await
+}
+
 /// Takes the order's row for the rest of the transaction. Everything that moves money or state of an order takes it first, so that answers
 /// of one gateway that come by several roads at once are applied one after the other. (On SQLite the transaction is exclusive already.)
 ///

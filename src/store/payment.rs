@@ -258,6 +258,15 @@ pub async fn by_id(db: &impl ConnectionTrait, id: PaymentId) -> Result<Option<Pa
     payment::Entity::find_by_id(id.uuid()).one(db).await?.map(from_row).transpose()
 }
 
+/// These attempts; unknown ids are left out.
+///
+/// # Errors
+/// The database's, or a row that makes no sense.
+pub async fn by_ids(db: &impl ConnectionTrait, ids: &[PaymentId]) -> Result<Vec<Payment>, DbErr> {
+    let rows = payment::Entity::find().filter(payment::Column::Id.is_in(ids.iter().map(|id| id.uuid()))).all(db).await?;
+    rows.into_iter().map(from_row).collect()
+}
+
 /// The attempt that a gateway knows by this reference.
 ///
 /// # Errors
@@ -482,8 +491,16 @@ pub async fn refunds_of(db: &impl ConnectionTrait, orders: &[OrderId]) -> Result
 /// # Errors
 /// The database's, or a row that makes no sense.
 pub async fn refund_by_id(db: &impl ConnectionTrait, id: RefundId) -> Result<Option<Refund>, DbErr> {
-    let rows = refund::Entity::find_by_id(id.uuid()).all(db).await?;
-    Ok(with_lines(db, rows).await?.pop())
+    Ok(refunds_by_ids(db, &[id]).await?.pop())
+}
+
+/// These refunds with their lines, in two statements; unknown ids are left out.
+///
+/// # Errors
+/// The database's, or a row that makes no sense.
+pub async fn refunds_by_ids(db: &impl ConnectionTrait, ids: &[RefundId]) -> Result<Vec<Refund>, DbErr> {
+    let rows = refund::Entity::find().filter(refund::Column::Id.is_in(ids.iter().map(|id| id.uuid()))).all(db).await?;
+    with_lines(db, rows).await
 }
 
 async fn with_lines(db: &impl ConnectionTrait, rows: Vec<refund::Model>) -> Result<Vec<Refund>, DbErr> {

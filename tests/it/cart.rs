@@ -12,7 +12,6 @@ use bursar::app::secrets::Purpose;
 use bursar::store;
 use domain::OrderId;
 use entity::{cart, cart_line};
-use futures_util::StreamExt;
 use port::{InstanceConfig, Mode};
 use sea_orm::ActiveValue::Set;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
@@ -881,23 +880,10 @@ async fn a_live_subscription_follows_the_cart_while_it_is_the_callers() {
     let item = shelf.library("A", "A", &["10.00 USD"]).await;
     let (cart, guest) = guest_cart(&shop, json!({})).await;
     let id = &cart["id"];
-    let watch = |caller: &Caller, id: &Value| {
-        let request =
-            Request::new("subscription($id: ID!) { cartUpdated(id: $id) { version lines { quantity offer { sku description } } } }")
-                .variables(Variables::from_json(json!({"id": id})))
-                .data(shop.app.clone())
-                .data(Arc::new(caller.clone()));
-        shop.schema.execute_stream(request, None)
-    };
-    async fn next(stream: &mut (impl futures_util::Stream<Item = async_graphql::Response> + Unpin)) -> Option<Value> {
-        let next = tokio::time::timeout(std::time::Duration::from_secs(20), stream.next()).await.expect("an event in time");
-        next.map(|response| {
-            assert!(response.errors.is_empty(), "{:?}", response.errors);
-            serde_json::to_value(&response.data).expect("JSON")["cartUpdated"].clone()
-        })
-    }
+    let live = "subscription($id: ID!) { cartUpdated(id: $id) { version lines { quantity offer { sku description } } } }";
+    let watch = |caller: &Caller, id: &Value| shop.follow(caller, live, json!({"id": id}));
     let mut updates = watch(&guest, id);
-    let (first, ()) = tokio::join!(next(&mut updates), async {
+    let (first, ()) = tokio::join!(updates.next(), async {
         tokio::time::sleep(std::time::Duration::from_millis(300)).await;
         write(&shop, &guest, "cartLinesSet", json!({"cartId": id, "lines": [seats(&item, 2)]})).await;
     });
@@ -909,16 +895,16 @@ async fn a_live_subscription_follows_the_cart_while_it_is_the_callers() {
     let txn = shop.app.db.begin().await.expect("a transaction");
     assert!(store::cart::change(&txn, cart_id, 2, store::cart::Change::Touch, shop.app.now()).await.expect("an update"));
     txn.commit().await.expect("a commit");
-    assert_eq!(next(&mut updates).await.expect("an event")["version"], 3);
+    assert_eq!(updates.next().await.expect("an event")["version"], 3);
 
     // The account that claims it is the only one to see it from then on.
     let ann = shelf.learner("ann@example.com").await;
     claim(&shop, &with_secret(&ann, &guest), id, "k").await;
-    assert_eq!(next(&mut updates).await, Some(Value::Null));
-    assert_eq!(next(&mut updates).await, None, "the subscription is over");
+    assert_eq!(updates.next().await, Some(Value::Null));
+    assert_eq!(updates.next().await, None, "the subscription is over");
 
     for id in [id.clone(), json!("rubbish")] {
         let mut updates = watch(&shop.guest(), &id);
-        assert_eq!((next(&mut updates).await, next(&mut updates).await), (Some(Value::Null), None), "{id}");
+        assert_eq!((updates.next().await, updates.next().await), (Some(Value::Null), None), "{id}");
     }
 }

@@ -630,6 +630,90 @@ async fn an_order_is_seen_by_its_cart_for_a_week_and_by_nobody_else() {
     assert_eq!(shop.ok(&shop.guest_with(&cart.secret), see, id).await["order"], Value::Null);
 }
 
+/// An order, its payments, refunds and jobs are found by their ids, by whoever may see the order; any number for the same statements.
+#[tokio::test]
+async fn orders_and_their_parts_are_nodes_for_those_who_may_see_them() {
+    let shop = TestApp::new().await;
+    shop.shelf("L-1", "49.00", &["Rust"]).await;
+    let query = "query($ids: [ID!]!) { nodes(ids: $ids) { __typename id
+        ... on Order { number payments { status } } ... on Payment { amount { amount } } ... on Refund { amount { amount } } ... on Job { kind status } } }";
+    let mut rows = Vec::new();
+    let mut carts = Vec::new();
+    for index in 0..3 {
+        let cart = ready_for(&shop, &["L-1"], &format!("b{index}@example.test")).await;
+        let placed = placed(&shop, &cart, "approve", "49.00").await;
+        let back = json!({ "input": { "orderId": placed["id"], "reason": "goodwill", "idempotencyKey": format!("back{index}"),
+            "lines": [{ "orderLineId": placed["lines"][0]["id"], "amount": { "amount": "9.00", "currency": "USD" } }] } });
+        let refund = "mutation($input: OrderRefundInput!) { orderRefund(input: $input) { order { refunds { id } } userErrors { code field message } } }";
+        let refunded = shop.ok(&shop.operator(), refund, back).await["orderRefund"]["order"]["refunds"][0]["id"].clone();
+        let ids = vec![placed["id"].clone(), placed["payments"][0]["id"].clone(), refunded];
+        let known = json!([
+            { "__typename": "Order", "id": ids[0], "number": placed["number"], "payments": [{ "status": "CAPTURED" }] },
+            { "__typename": "Payment", "id": ids[1], "amount": { "amount": "49.00" } },
+            { "__typename": "Refund", "id": ids[2], "amount": { "amount": "9.00" } },
+        ]);
+        rows.push((ids, known));
+        carts.push(cart);
+    }
+    let jobs = shop.ok(&shop.operator(), "{ jobs(first: 1) { nodes { id kind status } } }", json!({})).await["jobs"]["nodes"][0].clone();
+    let mut job = jobs.clone();
+    job["__typename"] = json!("Job");
+    let job_id = json!({ "ids": [jobs["id"]] });
+    assert_eq!(shop.ok(&shop.operator(), query, job_id.clone()).await["nodes"], json!([job]));
+    assert_eq!(shop.ok(&shop.key(&["orders:read"]), query, job_id).await["nodes"], json!([null]));
+
+    let (ids, known) = &rows[0];
+    let own = shop.ok(&shop.guest_with(&carts[0].secret), query, json!({ "ids": ids })).await;
+    assert_eq!(&own["nodes"], known);
+    for stranger in [shop.guest(), shop.guest_with(&carts[1].secret), shop.key(&["catalog:read"])] {
+        assert_eq!(shop.ok(&stranger, query, json!({ "ids": ids })).await["nodes"], json!([null, null, null]));
+    }
+    let all: Vec<Value> = rows.iter().flat_map(|(ids, _)| ids.clone()).collect();
+    let (found, few) = shop.counted(&shop.operator(), query, json!({ "ids": ids })).await;
+    assert_eq!(&found["data"]["nodes"], known);
+    let (found, many) = shop.counted(&shop.operator(), query, json!({ "ids": all })).await;
+    assert!(found["data"]["nodes"].as_array().expect("a list").iter().all(Value::is_object), "{found:#}");
+    assert_eq!(many, few, "nine ids and three");
+}
+
+/// A live subscription gives the order after each change of it and of its payments, and nothing to strangers.
+#[tokio::test]
+async fn a_live_subscription_follows_the_order_to_its_course() {
+    let shop = TestApp::new().await;
+    shop.shelf("L-1", "49.00", &["Rust"]).await;
+    let cart = ready(&shop, &["L-1"]).await;
+    let guest = shop.guest_with(&cart.secret);
+    let placed = placed(&shop, &cart, "pending", "49.00").await;
+    let live = "subscription($id: ID!) { orderUpdated(id: $id) { status payments { status } receipt { lines { courses { title } } } } }";
+    let id = json!({ "id": placed["id"] });
+    let mut updates = shop.follow(&guest, live, id.clone());
+    let (first, ()) = tokio::join!(updates.next(), async {
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        shop.approve(&placed["payments"][0]["id"]).await;
+        shop.webhooks().await;
+    });
+    // It may be seen paid first; the end is that the course is open.
+    let mut seen = first.expect("an event");
+    while seen["status"] != "FULFILLED" {
+        assert_eq!(seen["status"], "PAID", "{seen:#}");
+        seen = updates.next().await.expect("an event");
+    }
+    let receipt = json!({ "lines": [{ "courses": [{ "title": "Rust" }] }] });
+    assert_eq!(seen, json!({ "status": "FULFILLED", "payments": [{ "status": "CAPTURED" }], "receipt": receipt }));
+    // After a week the secret of the cart opens the order no more, whoever was still watching.
+    shop.pass(TimeDelta::days(7));
+    let (last, ()) = tokio::join!(updates.next(), async {
+        let back = json!({ "input": { "orderId": placed["id"], "reason": "late", "idempotencyKey": "back" } });
+        shop.ok(&shop.operator(), REFUND, back).await;
+    });
+    assert_eq!((last, updates.next().await), (Some(Value::Null), None));
+
+    for (stranger, id) in [(shop.guest(), id), (shop.operator(), json!({ "id": "rubbish" }))] {
+        let mut updates = shop.follow(&stranger, live, id);
+        assert_eq!((updates.next().await, updates.next().await), (Some(Value::Null), None));
+    }
+}
+
 /// c45: pages of orders placed at the same instant neither repeat nor skip one, also when another comes meanwhile.
 #[tokio::test]
 async fn c45_pages_of_orders_with_equal_times_show_each_once() {

@@ -17,6 +17,8 @@ use bursar::store::{Db, DbOptions, STATEMENTS};
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{OrderId, PaymentId};
 use entity::entitlement;
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
 use manual::Manual;
 use migration::{Migrator, MigratorTrait};
 use port::{DisputeRef, InstanceConfig, Observation, OpContext, PaymentGateway, RawWebhook, RefundRef, ReturnQuery};
@@ -288,6 +290,13 @@ impl TestApp {
         (json, count.load(Ordering::Relaxed))
     }
 
+    /// Follows a live subscription.
+    pub fn follow(&self, caller: &Caller, subscription: &str, variables: Value) -> Followed {
+        let request =
+            Request::new(subscription).variables(Variables::from_json(variables)).data(self.app.clone()).data(Arc::new(caller.clone()));
+        Followed(self.schema.execute_stream(request, None))
+    }
+
     /// Runs a document that must be free of top-level errors and of `userErrors`; gives `data`.
     pub async fn ok(&self, caller: &Caller, query: &str, variables: Value) -> Value {
         let answer = self.run(caller, query, variables).await;
@@ -468,4 +477,19 @@ pub async fn empty_postgres() -> Option<DbOptions> {
 
 fn pool() -> u32 {
     std::env::var("BURSAR_TEST_POOL").ok().and_then(|pool| pool.parse().ok()).unwrap_or(8)
+}
+
+/// The events of a live subscription.
+pub struct Followed(BoxStream<'static, async_graphql::Response>);
+
+impl Followed {
+    /// What its one field says next; `None` at its end.
+    pub async fn next(&mut self) -> Option<Value> {
+        let next = tokio::time::timeout(std::time::Duration::from_secs(20), self.0.next()).await.expect("an event in time");
+        next.map(|response| {
+            assert!(response.errors.is_empty(), "{:?}", response.errors);
+            let data = serde_json::to_value(&response.data).expect("JSON");
+            data.as_object().and_then(|data| data.values().next()).cloned().expect("one field")
+        })
+    }
 }
