@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use async_graphql::{Executor, Request, Variables};
 use bursar::app::caller::Caller;
 use bursar::app::cart::{CartCreate, PaymentMethod};
 use bursar::app::entropy::next_uuid;

@@ -87,9 +87,9 @@ async fn r42_r43_a_library_is_sold_once_it_holds_a_course() {
     assert_derived(&shop, "courseArchive").await;
 }
 
-/// R8, R11: commerce on makes exactly one product; off and on again finds the same, only the days change.
+/// R4, R8, R11: commerce is a setting of the course, read back with it; on makes exactly one product; off and on again finds the same, only the days change.
 #[tokio::test]
-async fn r8_r11_course_commerce_makes_one_product_and_keeps_it() {
+async fn r4_r8_r11_course_commerce_makes_one_product_and_keeps_it() {
     let shop = TestApp::new().await;
     let operator = shop.operator();
     let made = shop

@@ -11,6 +11,7 @@ use bursar::error::Error;
 use bursar::store::product::stale;
 use serde_json::{Value, json};
 
+use crate::process::{Place, bearer};
 use crate::util::TestApp;
 
 async fn import(shop: &TestApp, file: &str, options: CourseImport) -> ImportReport {
@@ -137,11 +138,7 @@ async fn broken_files_change_nothing() {
 /// The real catalogue: 3,678 rows make 3,672 courses and products, 6 are repeats; every title is intact; sent again, nothing changes.
 #[tokio::test]
 async fn the_real_catalogue_is_imported() {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data/udemy_courses.csv");
-    let Ok(file) = std::fs::read(&path) else {
-        println!("left out: the real catalogue is not beside the repository ({})", path.display());
-        return;
-    };
+    let Some(file) = real_catalogue().map(|path| std::fs::read(path).expect("it can be read")) else { return };
     let shop = TestApp::new().await;
     let begun = std::time::Instant::now();
     let report =
@@ -181,4 +178,86 @@ async fn the_real_catalogue_is_imported() {
     let again =
         shop.app.import_courses(&Caller::system(), &file, &CourseImport::default(), &|_, _| {}).await.expect("the file can be read");
     assert_eq!((again.made, again.unchanged, again.different.len(), again.bad), (0, 3_672, 0, report.bad));
+}
+
+/// The walk of a guest through the real catalogue, by HTTP alone: search, two courses in a cart, place, approve, receipt, own courses.
+#[tokio::test]
+async fn a_guest_buys_two_courses_of_the_real_catalogue() {
+    let Some(path) = real_catalogue() else { return };
+    let here = Place::new().await;
+    let said = here.done(&["import", "courses", path.to_str().expect("a path in UTF-8")]).await.join("\n");
+    for part in ["3678 rows read", "3672 courses made", "line 790", "837322", "line 2568", "28295"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let server = here.serve(&["--seed", "none"]).await;
+
+    let search = "query($after: String) { offers(search: \"forex\", first: 100, after: $after) {
+        totalCount pageInfo { hasNextPage endCursor } nodes { title id sku price { amount currency } } } }";
+    let first = server.ok(&[], search, json!({})).await["offers"].clone();
+    let second = server.ok(&[], search, json!({ "after": first["pageInfo"]["endCursor"] })).await["offers"].clone();
+    assert_eq!((&first["totalCount"], &second["pageInfo"]["hasNextPage"]), (&json!(156), &json!(false)));
+    let offers: Vec<Value> = [first, second].iter().flat_map(|page| page["nodes"].as_array().expect("nodes").clone()).collect();
+    assert_eq!(offers.len(), 156);
+    assert!(offers.iter().all(|offer| offer["title"].as_str().is_some_and(|title| title.to_lowercase().contains("forex"))));
+
+    // Whole dollars, as in the file: 195 and 20.
+    let priced = |amount: &str| {
+        let price = json!({ "amount": amount, "currency": "USD" });
+        offers.iter().find(|offer| offer["price"] == price).unwrap_or_else(|| panic!("one of them costs {amount}"))
+    };
+    let (dear, cheap) = (priced("195.00"), priced("20.00"));
+    let create = "mutation { cartCreate(input: {}) { secret cart { id } userErrors { code field message } } }";
+    let made = server.ok(&[], create, json!({})).await["cartCreate"].clone();
+    let (cart, secret) = (made["cart"]["id"].clone(), made["secret"].as_str().expect("a secret").to_owned());
+    let guest = [("Cart-Secret", secret.as_str())];
+    let fill = "mutation($input: CartLinesSetInput!) { cartLinesSet(input: $input) {
+        cart { total { amount } readiness { missing { code } } } userErrors { code field message } } }";
+    let line = |offer: &Value| json!({ "productId": offer["id"], "for": { "self": true }, "quantity": 1 });
+    let input = json!({ "input": { "cartId": cart, "lines": [line(dear), line(cheap)] } });
+    let filled = server.ok(&guest, fill, input).await["cartLinesSet"]["cart"].clone();
+    assert_eq!(filled, json!({ "total": { "amount": "215.00" }, "readiness": { "missing": [{ "code": "BUYER_MISSING" }] } }));
+    let buyer = "mutation($input: CartBuyerSetInput!) { cartBuyerSet(input: $input) { cart { readiness { ready } } userErrors { code field message } } }";
+    let input = json!({ "input": { "cartId": cart, "email": "ann@example.test", "name": "Ann Buyer" } });
+    assert_eq!(server.ok(&guest, buyer, input).await["cartBuyerSet"]["cart"]["readiness"]["ready"], true);
+
+    let place = "mutation($input: OrderPlaceInput!) { orderPlace(input: $input) {
+        order { id status payments { id status } } userErrors { code field message } } }";
+    let input = json!({ "input": { "cartId": cart, "paymentMethod": { "gateway": "sandbox", "token": "pending" },
+        "expectedTotal": { "amount": "215.00", "currency": "USD" }, "idempotencyKey": "forex" } });
+    let order = server.ok(&guest, place, input).await["orderPlace"]["order"].clone();
+    assert_eq!((&order["status"], &order["payments"][0]["status"]), (&json!("PENDING_PAYMENT"), &json!("PROCESSING")));
+    let page = format!("/sandbox/{}", order["payments"][0]["id"].as_str().expect("an id"));
+    assert_eq!(server.post(&page).form(&[("action", "approve")]).send().await.expect("an answer").status(), 303);
+
+    let titles = [&dear["title"], &cheap["title"]];
+    let read = "query($id: ID!) { order(id: $id) { status receipt { signInUrl lines { title courses { title } } } } }";
+    let receipt = loop {
+        let order = server.ok(&guest, read, json!({ "id": order["id"] })).await["order"].clone();
+        if order["status"] == "FULFILLED" {
+            break order["receipt"].clone();
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    };
+    let lines: Vec<Value> = titles.iter().map(|title| json!({ "title": title, "courses": [{ "title": title }] })).collect();
+    assert_eq!(receipt["lines"], Value::from(lines));
+
+    let token = receipt["signInUrl"].as_str().and_then(|link| link.rsplit('/').next()).expect("a link");
+    let redeem = "mutation($input: AccountLinkRedeemInput!) { accountLinkRedeem(input: $input) { token userErrors { code } } }";
+    let redeemed = server.ok(&[], redeem, json!({ "input": { "token": token } })).await["accountLinkRedeem"].clone();
+    let learner = bearer(redeemed["token"].as_str().expect("a sign-in"));
+    let mine = server.ok(&[("Authorization", &learner)], "{ me { courses { nodes { title } } } }", json!({})).await;
+    let mut open: Vec<Value> = mine["me"]["courses"]["nodes"].as_array().expect("a list").clone();
+    open.sort_by_key(|course| course["title"] == *titles[1]);
+    assert_eq!(open, titles.map(|title| json!({ "title": title })));
+    server.stop().await;
+}
+
+/// The file of the real catalogue, where it is found.
+fn real_catalogue() -> Option<PathBuf> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data/udemy_courses.csv");
+    if !path.is_file() {
+        println!("left out: the real catalogue is not beside the repository ({})", path.display());
+        return None;
+    }
+    Some(path)
 }

@@ -61,7 +61,7 @@ async fn every_step_goes_down_and_up_again_with_rows_in_the_tables() {
     // One step at a time, so that each is undone where the ones before it still hold rows.
     let all: Vec<String> = steps(db).await.expect("the steps are read").into_iter().map(|step| step.name).collect();
     for name in all.iter().rev() {
-        assert_eq!(migrate_down(db, 1).await.expect("it is taken back"), [name.clone()]);
+        assert_eq!(migrate_down(db, 1).await.expect("it is taken back"), std::slice::from_ref(name));
     }
     assert!(steps(db).await.expect("the steps are read").iter().all(|step| !step.applied));
     assert_eq!(migrate_up(db).await.expect("the tables come back"), all);
@@ -109,7 +109,7 @@ async fn sixty_four_writers_at_once_never_find_the_database_locked() {
     let shop = TestApp::new().await;
     let other = shop.another().await;
     let create = |number: usize| {
-        let app = if number % 2 == 0 { shop.app.clone() } else { other.clone() };
+        let app = if number.is_multiple_of(2) { shop.app.clone() } else { other.clone() };
         let operator = shop.operator();
         tokio::spawn(async move {
             for round in 0..3 {
