@@ -192,11 +192,11 @@ impl App {
     /// # Errors
     /// [`Code::Invalid`] for an empty or overlong key, [`Code::IdempotencyMismatch`] for a key that was used with another input.
     pub async fn claim(&self, txn: &DatabaseTransaction, scope: &Scope<'_>, input: &impl Serialize) -> Result<Option<Value>> {
-        if scope.key.trim().is_empty() || scope.key.len() > 255 {
+        if scope.key.trim().is_empty() || scope.key.len() > 255 || scope.key.contains(char::is_control) {
             return Err(Error::refused(
                 Code::Invalid,
                 ["idempotencyKey"],
-                "Give a key of 1 to 255 characters, a new one for each thing you want done.",
+                "Give a key of 1 to 255 characters without control characters, a new one for each thing you want done.",
             ));
         }
         // Keys of objects are sorted, so that the hash does not hang on the order they were sent in.

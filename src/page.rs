@@ -4,6 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
@@ -63,8 +64,12 @@ impl ListName {
     /// The list `name`, sorted and filtered as `asked` says (anything that serialises).
     ///
     /// # Errors
-    /// `asked` does not serialise.
+    /// [`Error::BadInput`] for a text that holds U+0000, which PostgreSQL does not take; or `asked` does not serialise.
     pub fn new(name: &str, asked: &impl Serialize) -> Result<Self> {
+        let asked = serde_json::to_value(asked)?;
+        if holds_nul(&asked) {
+            return Err(Error::BadInput("A text to look for holds the character U+0000, which no text here has; leave it out.".to_owned()));
+        }
         let digest = Sha256::digest(serde_json::to_vec(&(name, asked))?);
         Ok(Self(URL_SAFE_NO_PAD.encode(&digest[..9])))
     }
@@ -93,11 +98,23 @@ impl ListName {
             .map(|cursor| {
                 let foreign = || Error::BadInput("`after` is not a cursor of this list; take one from its pageInfo or edges.".to_owned());
                 let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| foreign())?;
-                let (list, key): (String, K) = serde_json::from_slice(&bytes).map_err(|_| foreign())?;
-                if list == self.0 { Ok(key) } else { Err(foreign()) }
+                let (list, key): (String, Value) = serde_json::from_slice(&bytes).map_err(|_| foreign())?;
+                if list != self.0 || holds_nul(&key) {
+                    return Err(foreign());
+                }
+                serde_json::from_value(key).map_err(|_| foreign())
             })
             .transpose()?;
         Ok(PageArgs { first, after })
+    }
+}
+
+fn holds_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(values) => values.iter().any(holds_nul),
+        Value::Object(fields) => fields.values().any(holds_nul),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }
 
@@ -114,6 +131,15 @@ mod tests {
         let cursor = list("orders").cursor(&("2026", 7)).expect("cursor");
         let args: PageArgs<(String, i32)> = list("orders").args(Some(3), Some(&cursor)).expect("args");
         assert_eq!(args, PageArgs { first: 3, after: Some(("2026".to_owned(), 7)) });
+    }
+
+    /// PostgreSQL takes no U+0000: it reaches no statement, neither by a filter nor by a cursor that somebody put together.
+    #[test]
+    fn c45_no_u0000_passes() {
+        assert!(matches!(ListName::new("orders", &("filter", "a\0b")), Err(Error::BadInput(_))));
+        assert!(ListName::new("orders", &("filter", "a\\u0000b")).is_ok(), "six plain characters");
+        let cursor = list("orders").cursor(&("20\u{0}26", 7)).expect("cursor");
+        assert!(matches!(list("orders").args::<(String, i32)>(None, Some(&cursor)), Err(Error::BadInput(_))));
     }
 
     /// c45: bad paging arguments are the caller's, and said so.

@@ -250,9 +250,8 @@ impl Reason for CatalogRefusal {
     fn field(&self) -> Vec<String> {
         let path = |list: &str, index: usize| vec![list.to_owned(), index.to_string()];
         match self {
-            Self::ChangeOnProduct { field, .. } | Self::GroupCommerceOnlyMonths { field } | Self::TooMany { field, .. } => {
-                vec![(*field).to_owned()]
-            }
+            Self::ChangeOnProduct { field, .. } | Self::TooMany { field, .. } => vec![(*field).to_owned()],
+            Self::GroupCommerceOnlyMonths { field } => vec!["commerce".to_owned(), (*field).to_owned()],
             Self::GroupCommerceOnlyAtCreation | Self::GroupCommerceStays | Self::GroupNotManual => vec!["commerce".to_owned()],
             Self::CourseRepeated { index, .. } => path("courseIds", *index),
             Self::PriceOutOfRange { index, .. } | Self::PricesOverlap { index, .. } => path("prices", *index),

@@ -275,7 +275,7 @@ impl Quote {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unavailable {
     /// There are prices, but none in the buyer's currency and no rate to convert one.
-    #[error("This offer has no price in {to}, and there is no exchange rate from {from} to {to} at present; choose another currency.")]
+    #[error("This offer has no price in {to}, nor one that can be converted to it at present; choose another currency.")]
     NoRate {
         /// The shop's base currency.
         from: Currency,

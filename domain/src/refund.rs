@@ -351,7 +351,8 @@ impl Reason for RefundRefusal {
 
 /// Decides a refund: what goes back, for which lines, and whose access ends. Nothing is taken if any part of it is refused.
 ///
-/// Access, unless asked for: it ends where all that was paid for the line is then refunded, and a refund of all that is left ends all. Where
+/// Access, unless asked for: it ends where all that was paid for the line is then refunded, so a refund of all that is left ends all unless a
+/// dispute holds a part; what was free ends with the last of the money. Where
 /// a part is by quantity or tokens and access is to END, that many units of it end (see [`LinePlan::ends`]).
 ///
 /// # Errors
@@ -374,10 +375,15 @@ pub fn plan(order: OrderStatus, money: &MoneyFacts, lines: &[RefundableLine], as
             (spread(amount, lines, |_| Access::Keep)?, amount)
         }
         None => {
-            let mut parts = spread(refundable, lines, |_| ask.access.unwrap_or(Access::End))?;
+            let mut parts = spread(refundable, lines, |_| Access::End)?;
             // What was free goes with the rest.
             for line in lines.iter().filter(|line| line.total.is_zero()) {
-                parts.push(line_plan(line, Money::zero(refundable.currency), ask.access.unwrap_or(Access::End))?);
+                parts.push(line_plan(line, Money::zero(refundable.currency), Access::End)?);
+            }
+            let whole = whole_after(money, refundable)?;
+            for part in &mut parts {
+                let ends = part.wholly_refunded && (whole || !part.amount.is_zero());
+                part.access = ask.access.unwrap_or(if ends { Access::End } else { Access::Keep });
             }
             (parts, refundable)
         }

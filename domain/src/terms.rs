@@ -46,11 +46,18 @@ pub enum TermsRefusal {
     /// An end that no calendar holds.
     #[error("The end of access lies beyond the year 9999; give shorter terms.")]
     TooFar,
+    /// A fixed end that no shop needs.
+    #[error("The end of access, {0}, is out of range; years from 1970 to 9999 can be given.")]
+    EndOutOfRange(DateTime<Utc>),
 }
 
 impl Reason for TermsRefusal {
     fn code(&self) -> Code {
         Code::TermsInvalid
+    }
+
+    fn field(&self) -> Vec<String> {
+        if let Self::EndOutOfRange(_) = self { vec!["endsAt".to_owned()] } else { Vec::new() }
     }
 }
 
@@ -130,7 +137,10 @@ impl Terms {
         let endless = Self::endless(kind);
         match (value, fixed_end) {
             (Some(_), Some(_)) => Err(TermsRefusal::Both { unit: unit_word(endless.unit) }),
-            (None, Some(end)) => Ok(Self { anchor: Anchor::FixedDate(representable(end)?), ..endless }),
+            (None, Some(end)) => {
+                let end = representable(end).map_err(|_| TermsRefusal::EndOutOfRange(end))?;
+                Ok(Self { anchor: Anchor::FixedDate(end), ..endless })
+            }
             (value, None) => Ok(Self { value: value.map(|value| length(endless.unit, value)).transpose()?, ..endless }),
         }
     }

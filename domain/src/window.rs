@@ -11,6 +11,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::refusal::{Code, Reason};
 
+/// The last instant that can be kept, to the microsecond.
+pub const LAST_INSTANT: DateTime<Utc> = match NaiveDate::from_ymd_opt(9999, 12, 31) {
+    Some(day) => match day.and_hms_micro_opt(23, 59, 59, 999_999) {
+        Some(last) => last.and_utc(),
+        None => DateTime::<Utc>::MAX_UTC,
+    },
+    None => DateTime::<Utc>::MAX_UTC,
+};
+
 /// Why a window is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WindowRefusal {
@@ -73,7 +82,7 @@ impl Window {
     /// [`WindowRefusal::EndNotAfterStart`] or [`WindowRefusal::OutOfRange`].
     pub fn new(starts_at: Option<DateTime<Utc>>, ends_at: Option<DateTime<Utc>>) -> Result<Self, WindowRefusal> {
         for instant in starts_at.into_iter().chain(ends_at) {
-            in_range(instant.year(), &instant)?;
+            check_instant(instant)?;
         }
         match (starts_at, ends_at) {
             (Some(starts_at), Some(ends_at)) if ends_at <= starts_at => Err(WindowRefusal::EndNotAfterStart { starts_at, ends_at }),
@@ -81,7 +90,8 @@ impl Window {
         }
     }
 
-    /// A window from the start of the first day until the start of the day after the last, in `zone` (c11).
+    /// A window from the start of the first day until the start of the day after the last, in `zone` (c11). Where that would be in the year
+    /// 10000, the window ends with the last instant of 9999: no later one is ordered rightly by every database.
     ///
     /// # Errors
     /// [`WindowRefusal::LastDayBeforeFirst`] or [`WindowRefusal::OutOfRange`].
@@ -94,8 +104,8 @@ impl Window {
         let starts_at = first_day.map(|day| start_of_day(day, zone)).transpose()?;
         let ends_at = last_day
             .map(|day| {
-                in_range(day.year(), &day)?;
-                day.succ_opt().ok_or_else(|| WindowRefusal::OutOfRange(day.to_string())).and_then(|next| start_of_day(next, zone))
+                let next = day.succ_opt().filter(|_| day.year() <= 9999).ok_or_else(|| WindowRefusal::OutOfRange(day.to_string()))?;
+                start_of_day(next, zone).map(|end| end.min(LAST_INSTANT))
             })
             .transpose()?;
         Self::new(starts_at, ends_at)
@@ -156,7 +166,7 @@ impl fmt::Display for Window {
 /// [`WindowRefusal::OutOfRange`].
 pub fn start_of_day(day: NaiveDate, zone: Tz) -> Result<DateTime<Utc>, WindowRefusal> {
     let out_of_range = || WindowRefusal::OutOfRange(day.to_string());
-    // The day after 9999-12-31 is still needed as the end of that one.
+    // The day after 9999-12-31 is still asked for as the end of that one.
     if !(1970..=10_000).contains(&day.year()) {
         return Err(out_of_range());
     }
@@ -179,9 +189,13 @@ pub fn start_of_day(day: NaiveDate, zone: Tz) -> Result<DateTime<Utc>, WindowRef
     DateTime::from_timestamp(after.timestamp(), 0).ok_or_else(out_of_range)
 }
 
-fn in_range(year: i32, shown: &impl fmt::Display) -> Result<(), WindowRefusal> {
-    // An end may be the midnight after the last day of 9999, anywhere in the world.
-    if (1969..=10_000).contains(&year) { Ok(()) } else { Err(WindowRefusal::OutOfRange(shown.to_string())) }
+/// Checks that a database can keep an instant and orders it rightly: one of the years 1970 to 9999.
+///
+/// # Errors
+/// [`WindowRefusal::OutOfRange`].
+pub fn check_instant(instant: DateTime<Utc>) -> Result<DateTime<Utc>, WindowRefusal> {
+    // The first day of 1970 begins in 1969 in half of the world.
+    if (1969..=9999).contains(&instant.year()) { Ok(instant) } else { Err(WindowRefusal::OutOfRange(instant.to_string())) }
 }
 
 #[cfg(test)]
@@ -253,7 +267,13 @@ mod tests {
         assert!(matches!(refused, Err(WindowRefusal::LastDayBeforeFirst { .. })));
         assert!(Window::from_days(Some(day("2026-01-01")), Some(day("2026-01-01")), chrono_tz::UTC).is_ok());
         assert!(matches!(Window::from_days(Some(day("1066-01-01")), None, chrono_tz::UTC), Err(WindowRefusal::OutOfRange(_))));
-        assert!(Window::from_days(None, Some(day("9999-12-31")), chrono_tz::Etc::GMTPlus12).is_ok());
+        for zone in [chrono_tz::Etc::GMTPlus12, chrono_tz::UTC] {
+            let window = Window::from_days(None, Some(day("9999-12-31")), zone).expect("the last day of all");
+            assert_eq!(window.ends_at, Some(at("9999-12-31T23:59:59.999999Z")), "{zone}");
+        }
+        let after = LAST_INSTANT + Duration::microseconds(1);
+        assert!(matches!(Window::new(None, Some(after)), Err(WindowRefusal::OutOfRange(_))));
+        assert!(matches!(Window::from_days(Some(day("+10000-01-01")), None, chrono_tz::UTC), Err(WindowRefusal::OutOfRange(_))));
         assert!(matches!(Window::from_days(None, Some(NaiveDate::MAX), chrono_tz::UTC), Err(WindowRefusal::OutOfRange(_))));
     }
 

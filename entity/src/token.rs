@@ -48,6 +48,9 @@ pub struct Model {
     /// FREE, ASSIGNED, REDEEMED or VOID.
     #[sea_orm(column_type = "Text")]
     pub status: String,
+    /// What voided it: `refund ref_…`, a dispute, or a new code for its seat.
+    #[sea_orm(column_type = "Text")]
+    pub void_reason: Option<String>,
     /// Until when it can be redeemed.
     pub ends_at: Option<DateTimeUtc>,
     /// Who redeemed it.

@@ -148,6 +148,7 @@ impl MigrationTrait for Migration {
                     .col(text("code_sealed"))
                     .col(text("code_hint"))
                     .col(text("status"))
+                    .col(text_null("void_reason"))
                     .col(timestamp_with_time_zone_null("ends_at"))
                     .col(uuid_null("redeemed_by"))
                     .col(timestamp_with_time_zone_null("redeemed_at"))

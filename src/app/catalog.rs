@@ -782,9 +782,10 @@ async fn check_courses(txn: &DatabaseTransaction, courses: &[CourseId], held: &[
     faults.check()
 }
 
-/// Terms of a library are given as its access days.
+/// Terms of a library are given as its access days, or as the end of access.
 fn access_days(refusal: Refusal) -> Refusal {
-    refusal.under(["accessDays"])
+    let field = if refusal.field == ["endsAt"] { "accessEndsAt" } else { "accessDays" };
+    Refusal { field: vec![field.to_owned()], ..refusal }
 }
 
 fn product_code(code: &str) -> Result<String, Refusal> {

@@ -91,6 +91,13 @@ pub struct Given {
     pub codes: Vec<String>,
 }
 
+impl Given {
+    /// Whether nothing of it is left.
+    pub const fn is_over(&self) -> bool {
+        self.courses.is_empty() && self.codes.is_empty()
+    }
+}
+
 /// Live access that no money stands behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unpaid {
@@ -255,9 +262,23 @@ impl App {
                 (ids.iter().copied().filter(|id| unused.contains(id)).collect(), given)
             }
         };
-        store::token::void(txn, &tokens, now).await?;
+        store::token::void(txn, &tokens, reason, now).await?;
         let entitlements = self.end_grants(txn, &given, reason, now).await?;
         Ok(Ended { entitlements, tokens })
+    }
+
+    /// Gives back what [`App::end_given`] took of an order for this reason, because the money did not go back after all. The caller holds the
+    /// order's row.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn give_back(&self, txn: &DatabaseTransaction, order: OrderId, reason: &str) -> Result<()> {
+        store::entitlement::lock_learners_of_order(txn, order).await?;
+        store::token::unvoid(txn, order, reason, self.now()).await?;
+        let ended = store::entitlement::ended_of_order(txn, order, reason).await?;
+        let ids: Vec<EntitlementId> = ended.iter().map(Entitlement::id).collect();
+        store::entitlement::unend(txn, &ids).await?;
+        lay_out_anew(txn, &ended.iter().collect::<Vec<_>>()).await
     }
 
     /// Ends those of these grants that are not over, and lays out anew what queued behind them. The caller holds the learners' rows.
@@ -274,12 +295,7 @@ impl App {
         }
         let ids: Vec<EntitlementId> = ended.iter().map(|held| held.id()).collect();
         store::entitlement::end(txn, &ids, reason, now).await?;
-        let accounts: Vec<AccountId> = ended.iter().map(|held| held.grant.account).collect::<BTreeSet<_>>().into_iter().collect();
-        let targets: Vec<_> = ended.iter().map(|held| held.grant.target.uuid()).collect::<BTreeSet<_>>().into_iter().collect();
-        let mut queues = Queues::of(store::entitlement::of_accounts_to(txn, &accounts, &targets).await?);
-        queues.lay_out()?;
-        let moved: Vec<Entitlement> = queues.changed().collect();
-        save_slots(txn, &moved).await?;
+        lay_out_anew(txn, &ended).await?;
         Ok(ids)
     }
 
@@ -355,6 +371,16 @@ pub(super) async fn save_slots(txn: &impl ConnectionTrait, moved: &[Entitlement]
         store::entitlement::set_slot(txn, held.id(), held.starts_at, held.ends_at).await?;
     }
     Ok(())
+}
+
+/// Computes anew when the grants run that queue with these.
+async fn lay_out_anew(txn: &DatabaseTransaction, grants: &[&Entitlement]) -> Result<()> {
+    let accounts: Vec<AccountId> = grants.iter().map(|held| held.grant.account).collect::<BTreeSet<_>>().into_iter().collect();
+    let targets: Vec<_> = grants.iter().map(|held| held.grant.target.uuid()).collect::<BTreeSet<_>>().into_iter().collect();
+    let mut queues = Queues::of(store::entitlement::of_accounts_to(txn, &accounts, &targets).await?);
+    queues.lay_out()?;
+    let moved: Vec<Entitlement> = queues.changed().collect();
+    save_slots(txn, &moved).await
 }
 
 /// Grants by learner and target, each queue in order of granting.

@@ -261,7 +261,7 @@ impl App {
             faults.add(Refusal::at(Code::Invalid, ["endsAt"], "The end of the membership is over already; give a later one, or none."));
         }
         let wish = TermsWish { ends_at, ..TermsWish::default() };
-        let terms = faults.at("endsAt", wish.check(ProductKind::Group));
+        let terms = faults.of(wish.check(ProductKind::Group));
         let reason = reason.map(|reason| faults.at("reason", text::line("reason", &reason, text::MAX_TITLE)));
         let Some(terms) = terms else { return Err(faults.into()) };
         faults.check()?;

@@ -49,6 +49,14 @@ impl App {
         }
     }
 
+    /// Whether somebody else has a due job in hand: after [`App::run_due_jobs`] none other is left.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn jobs_under_way(&self) -> Result<bool> {
+        Ok(store::job::under_way(self.db.read(), None, self.now()).await?)
+    }
+
     /// Runs the due jobs of one object, and waits for those that a worker already has, so that whoever began them can be shown the end. Gives
     /// up quietly after a while: the worker goes on.
     pub async fn drain(&self, object: Uuid) {
@@ -58,7 +66,7 @@ impl App {
                 let claimed = store::job::claim(self.db.write(), &owner, Some(object), self.now(), LEASE, 1).await?;
                 if let Some(job) = claimed.first() {
                     self.run_job(&owner, job).await?;
-                } else if store::job::under_way(self.db.read(), object, self.now()).await? {
+                } else if store::job::under_way(self.db.read(), Some(object), self.now()).await? {
                     tokio::time::sleep(Duration::from_millis(15)).await;
                 } else {
                     return Ok::<(), Error>(());

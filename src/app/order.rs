@@ -117,7 +117,7 @@ impl App {
             // What is shown from here on is what the next placing is measured against.
             self.cart_shown_save(&txn, &view).await?;
             txn.commit().await?;
-            return Ok(Placed::Changed(cmd.cart, vec![refusal.under(["expectedTotal"])]));
+            return Ok(Placed::Changed(cmd.cart, vec![refusal]));
         }
         let instance = if total.is_zero() {
             None

@@ -11,6 +11,7 @@ use domain::{CourseId, Money, OrderId, OrderLineId};
 
 use super::App;
 use super::caller::{Caller, Topic, Who};
+use super::grant::Given;
 use super::payment::{Dispute, Order, Payment, Refund, money_facts};
 use crate::error::Result;
 use crate::store;
@@ -254,6 +255,7 @@ impl App {
             let link = links.get(&order.id).filter(|_| buyer || caller.may(Topic::Settings.write()));
             let sign_in_url = link.map(|secret| format!("{}/account/link/{secret}", self.shop.public_url));
             let text = match (order.fulfilled_at, own, &sign_in_url) {
+                _ if order.status == OrderStatus::Refunded => "What you paid goes back to you. What was refunded is closed.",
                 (None, ..) => "Your payment is in. What you bought is being prepared and opens in a moment.",
                 (Some(_), true, _) => "Your payment is in. What you bought is open now.",
                 (Some(_), false, Some(_)) => "Your payment is in. We made an account for your e-mail; the link signs you in once.",
@@ -264,9 +266,13 @@ impl App {
                 .iter()
                 .map(|line| {
                     let what = given.get(&line.id);
+                    let refunded =
+                        order.status == OrderStatus::Refunded || (line.refunded == line.amounts.total && !line.refunded.is_zero());
+                    let codes = what.map_or(line.quantity as usize, |what| what.codes.len());
                     let text = match &line.for_ {
+                        _ if refunded && what.is_none_or(Given::is_over) => "This was refunded.".to_owned(),
                         For::SelfBuyer => "Open your courses.".to_owned(),
-                        For::Seats => format!("Hand out {} codes; each opens it for one learner.", line.quantity),
+                        For::Seats => format!("Hand out {codes} codes; each opens it for one learner."),
                         For::Learner { name, .. } => format!("It is open for {}.", name.as_deref().unwrap_or("the learner you named")),
                     };
                     ReceiptLine {

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, NaiveDate, SubsecRound, Utc};
 use domain::catalog::{AppliesTo, CatalogRefusal, PriceRow, Schedule, ScheduleMode, Tier, check_prices};
 use domain::pricing::{ExchangeRate, RateTable};
-use domain::window::Window;
+use domain::window::{Window, check_instant};
 use domain::{Currency, DiscountScheduleId, GroupId, Money, ProductId, Rate, text};
 use sea_orm::DatabaseTransaction;
 use serde_json::json;
@@ -203,6 +203,9 @@ impl App {
         }
         let starts: Vec<DateTime<Utc>> =
             wishes.iter().map(|wish| wish.valid_from.map_or(now, |instant| instant.trunc_subsecs(6))).collect();
+        for (index, start) in starts.iter().enumerate() {
+            check_instant(*start).map_err(|reason| Refusal::from(reason).under(["rates", &index.to_string(), "validFrom"]))?;
+        }
         let one = Rate::parse("1").map_err(Refusal::from)?;
         let checked = wishes.iter().zip(&starts).map(|(wish, valid_from)| ExchangeRate {
             base: wish.base,

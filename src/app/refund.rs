@@ -275,6 +275,9 @@ impl App {
             }
             if before.counts() && !refund.status.counts() {
                 tracing::error!(refund = %refund.id, order = order.number, "a refund failed; its amount can be refunded again");
+                if before == RefundStatus::Succeeded {
+                    self.give_back(&txn, order.id, &ended_by(&refund)).await?;
+                }
                 for line in &refund.lines {
                     let by_quantity = if line.by_quantity { line.amount.minor } else { 0 };
                     store::order::add_refunded(&txn, line.line, -line.amount.minor, -by_quantity, -i64::from(line.quantity)).await?;
@@ -330,7 +333,7 @@ impl App {
         if part.access == Access::Keep && wholly_refunded {
             self.keep_given(txn, line.id).await?;
         }
-        self.end_given(txn, line.id, &plan.ends(), &format!("refund {}", refund.id)).await?;
+        self.end_given(txn, line.id, &plan.ends(), &ended_by(refund)).await?;
         Ok(())
     }
 
@@ -443,4 +446,9 @@ fn input_of(cmd: &OrderRefund) -> serde_json::Value {
         "access": cmd.ask.access,
         "reason": cmd.reason,
     })
+}
+
+/// Why access ended that a refund took, as it is kept with the access.
+fn ended_by(refund: &Refund) -> String {
+    format!("refund {}", refund.id)
 }

@@ -126,7 +126,7 @@ impl App {
         let token = store::token::by_ids(&txn, &[id]).await?.pop().ok_or_else(|| internal!("{id} is gone"))?;
         let refused = |refusal: TokenRefusal| Refusal::from(refusal).under(["tokenId"]);
         revoke(status(token.status, token.ends_at, now)).map_err(refused)?;
-        if store::token::void(&txn, &[id], now).await? == 0 {
+        if store::token::void(&txn, &[id], "a new code for its seat", now).await? == 0 {
             return Err(refused(TokenRefusal::Used).into());
         }
         let fresh = self.new_token(Token {

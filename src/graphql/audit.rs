@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::connection::{List, connection, wants_total};
 use super::error::{answer, scope};
+use super::scalar::instant;
 use crate::app::audit::{self as app, Key};
 use crate::error::{Error, Result};
 use crate::page::ListName;
@@ -116,8 +117,8 @@ impl AuditFilter {
             company: company.map(CompanyId::uuid),
             operation: self.operation.clone(),
             object: object.map(|(_, id)| id),
-            from: self.from,
-            until: self.until,
+            from: instant(self.from, "filter.from")?,
+            until: instant(self.until, "filter.until")?,
         })
     }
 }

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use async_graphql::{Context, Enum, ID, InputObject, Lookahead, Object, SimpleObject};
+use async_graphql::{Context, Enum, ID, InputObject, InputType, Lookahead, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 
 use super::connection::{List, connection, empty, wants_total};
 use super::error::{UserErrorCode, answer, scope};
-use super::scalar::{CurrencyCode, Decimal, Long, Money, named_enum};
+use super::scalar::{CurrencyCode, Decimal, Long, Money, instant, named_enum};
 use crate::app::offer::{ContextArgs, Detail, OfferContext, OfferFilter, OfferList, OfferName, OfferView, PriceRange, Sort};
 use crate::error::{Error, Refusal, Result};
 use crate::page::{ListName, PageArgs};
@@ -422,9 +422,8 @@ impl OfferQuery {
         let detail = detail(&[look_ahead.field("nodes"), look_ahead.field("edges").field("node")]);
         answer(
             async {
-                let filter_text = format!("{filter:?}");
                 let context = ContextInput::parse(context)?;
-                let list = ListName::new("offers", &(&context, &search, filter_text, sort, reverse))?;
+                let list = ListName::new("offers", &(&context, &search, filter.to_value(), sort, reverse))?;
                 let page: PageArgs<_> = list.args(first, after.as_deref())?;
                 let currency = context.as_ref().and_then(|context| context.currency).unwrap_or(app.shop.base_currency);
                 let filter = filter.unwrap_or_default().parse(search, currency)?;
@@ -458,6 +457,7 @@ impl OfferQuery {
         let detail = detail(&[ctx.look_ahead()]);
         answer(
             async {
+                let at = instant(at, "at")?;
                 let context = ContextInput::parse(context)?;
                 let name = match (sku, id) {
                     (Some(sku), None) => Some(OfferName::Sku(sku)),

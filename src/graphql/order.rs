@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::connection::{List, connection, wants_total};
 use super::error::{UserError, answer, outcome, payload, scope};
-use super::scalar::{Decimal, Long, Money, MoneyInput, input_id, input_ids, named_enum};
+use super::scalar::{Decimal, Long, Money, MoneyInput, input_id, input_ids, instant, named_enum};
 use crate::app::caller::Caller;
 use crate::app::order::{OrderPaymentRecord, OrderPlace, PaymentMethod, Placed};
 use crate::app::order_view::{OrderParts, OrderView};
@@ -727,8 +727,8 @@ async fn orders(
         account,
         company,
         statuses: filter.statuses.unwrap_or_default().into_iter().map(|status| status.0).collect(),
-        placed_from: filter.placed_from,
-        placed_before: filter.placed_before,
+        placed_from: instant(filter.placed_from, "filter.placedFrom")?,
+        placed_before: instant(filter.placed_before, "filter.placedBefore")?,
         number: filter.number.map(|number| domain::order::OrderNumber::parse(&number).map_or(number, |known| known.to_string())),
         buyer_hash: filter.buyer_email.map(|email| app.email_hash_of(&email)).transpose()?,
     };

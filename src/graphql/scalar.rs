@@ -1,7 +1,9 @@
 //! Values that the API writes in its own way: amounts, currencies, ids, and the domain's closed lists as GraphQL enums.
 
 use async_graphql::{ID, InputObject, InputValueError, InputValueResult, Scalar, ScalarType, SimpleObject, Value};
+use chrono::{DateTime, Utc};
 use domain::id::{Id, Kind};
+use domain::window::check_instant;
 
 use crate::error::{Code, Error, Refusal, Result};
 
@@ -24,6 +26,14 @@ impl ScalarType for Decimal {
     fn to_value(&self) -> Value {
         Value::String(self.0.clone())
     }
+}
+
+/// An instant to look things up by: one that both databases order alike.
+///
+/// # Errors
+/// [`Error::BadInput`] for one outside of the years 1970 to 9999.
+pub fn instant(given: Option<DateTime<Utc>>, name: &str) -> Result<Option<DateTime<Utc>>> {
+    given.map(check_instant).transpose().map_err(|reason| Error::BadInput(format!("`{name}`: {reason}")))
 }
 
 /// An ISO 4217 currency code, such as "USD".

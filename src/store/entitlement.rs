@@ -333,6 +333,30 @@ pub async fn end(txn: &impl ConnectionTrait, ids: &[EntitlementId], reason: &str
     Ok(())
 }
 
+/// What was ended of this order's grants for this reason.
+///
+/// # Errors
+/// The database's, or a row that makes no sense.
+pub async fn ended_of_order(db: &impl ConnectionTrait, order: OrderId, reason: &str) -> Result<Vec<Entitlement>, DbErr> {
+    let ended = Entity::find().filter(Column::OrderId.eq(order.uuid())).filter(Column::EndedReason.eq(reason));
+    ended.order_by_asc(Column::Id).all(db).await?.into_iter().map(record).collect()
+}
+
+/// Takes back that these grants were ended.
+///
+/// # Errors
+/// The database's.
+pub async fn unend(txn: &impl ConnectionTrait, ids: &[EntitlementId]) -> Result<(), DbErr> {
+    for chunk in uuids(ids).chunks(CHUNK) {
+        Entity::update_many()
+            .set(ActiveModel { ended_at: Set(None), ended_reason: Set(None), ..Default::default() })
+            .filter(Column::Id.is_in(chunk.iter().copied()))
+            .exec(txn)
+            .await?;
+    }
+    Ok(())
+}
+
 /// Marks what this line gave as kept on purpose.
 ///
 /// # Errors

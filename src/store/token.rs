@@ -135,6 +135,7 @@ fn row(record: &Token) -> Result<ActiveModel, DbErr> {
         code_sealed: Set(record.code_sealed.clone()),
         code_hint: Set(record.code_hint.clone()),
         status: Set(record.status.name().to_owned()),
+        void_reason: Set(None),
         ends_at: Set(record.ends_at),
         redeemed_by: Set(record.redeemed_by.map(AccountId::uuid)),
         redeemed_at: Set(record.redeemed_at),
@@ -266,15 +267,20 @@ pub async fn unused_of_line(db: &impl ConnectionTrait, line: OrderLineId, most: 
     Ok(select.into_tuple::<Uuid>().all(db).await?.into_iter().map(Into::into).collect())
 }
 
-/// Voids those of these tokens that nobody redeemed. Says how many that were.
+/// Voids those of these tokens that nobody redeemed, and keeps why. Says how many that were.
 ///
 /// # Errors
 /// The database's.
-pub async fn void(txn: &impl ConnectionTrait, ids: &[TokenId], now: DateTime<Utc>) -> Result<u64, DbErr> {
+pub async fn void(txn: &impl ConnectionTrait, ids: &[TokenId], reason: &str, now: DateTime<Utc>) -> Result<u64, DbErr> {
     let mut voided = 0;
     for chunk in uuids(ids).chunks(CHUNK) {
         let done = Entity::update_many()
-            .set(ActiveModel { status: Set(TokenStatus::Void.name().to_owned()), touched_at: Set(now), ..Default::default() })
+            .set(ActiveModel {
+                status: Set(TokenStatus::Void.name().to_owned()),
+                void_reason: Set(Some(reason.to_owned())),
+                touched_at: Set(now),
+                ..Default::default()
+            })
             .filter(Column::Id.is_in(chunk.iter().copied()))
             .filter(unused())
             .exec(txn)
@@ -282,6 +288,25 @@ pub async fn void(txn: &impl ConnectionTrait, ids: &[TokenId], now: DateTime<Utc
         voided += done.rows_affected;
     }
     Ok(voided)
+}
+
+/// Frees what was voided of an order for this reason, with the codes it had.
+///
+/// # Errors
+/// The database's.
+pub async fn unvoid(txn: &impl ConnectionTrait, order: OrderId, reason: &str, now: DateTime<Utc>) -> Result<(), DbErr> {
+    Entity::update_many()
+        .set(ActiveModel {
+            status: Set(TokenStatus::Free.name().to_owned()),
+            void_reason: Set(None),
+            touched_at: Set(now),
+            ..Default::default()
+        })
+        .filter(Column::OrderId.eq(order.uuid()))
+        .filter(Column::VoidReason.eq(reason))
+        .exec(txn)
+        .await?;
+    Ok(())
 }
 
 /// Redeems a token for an account, if nobody did and its time is not over; says whether it was.

@@ -482,6 +482,41 @@ async fn c23_a_failed_refund_can_be_asked_for_again() {
     books_balance(&shop).await;
 }
 
+/// c23: a refund that the bank sends back after it had succeeded gives the access back that it took, codes of seats too.
+#[tokio::test]
+async fn c23_a_refund_that_bounces_gives_back_what_it_took() {
+    let shop = TestApp::new().await;
+    shop.shelf("L-1", "40.00", &["Rust"]).await;
+    let cart = ready(&shop, &["L-1"]).await;
+    let guest = shop.guest_with(&cart.secret);
+    let product = shop.ok(&guest, "{ offer(sku: \"L-1\") { id } }", json!({})).await["offer"]["id"].clone();
+    let seats = json!({ "cartId": cart.cart, "lines": [{ "productId": product, "for": { "seats": true }, "quantity": 2 }] });
+    shop.act(&guest, "cartLinesSet", seats, "").await;
+    let placed = placed(&shop, &cart, "refund_pending", "120.00").await;
+    let codes = placed["receipt"]["lines"][1]["tokens"].clone();
+    assert_eq!((grants(&shop, &placed["id"]).await, codes.as_array().map(Vec::len)), (1, Some(2)));
+    let payment = &placed["payments"][0]["id"];
+
+    let refund = json!({ "input": { "orderId": placed["id"], "reason": "asked", "idempotencyKey": "a" } });
+    shop.ok(&shop.operator(), REFUND, refund).await;
+    let reference = shop.refund_reference(payment).await;
+    shop.advance(payment, Step::CompleteRefund(reference.clone())).await;
+    shop.webhooks().await;
+    let read = "query($id: ID!) { order(id: $id) { status receipt { lines { text courses { title } tokens } } } }";
+    let id = json!({ "id": placed["id"] });
+    let gone = json!({ "text": "This was refunded.", "courses": [], "tokens": [] });
+    assert_eq!(shop.ok(&guest, read, id.clone()).await["order"], json!({ "status": "REFUNDED", "receipt": { "lines": [gone, gone] } }));
+    assert_eq!(grants(&shop, &placed["id"]).await, 0);
+
+    shop.advance(payment, Step::FailRefund(reference)).await;
+    shop.webhooks().await;
+    let back = shop.ok(&guest, read, id).await["order"].clone();
+    assert_eq!((&back["status"], &back["receipt"]["lines"][1]["tokens"]), (&json!("FULFILLED"), &codes));
+    assert_eq!(back["receipt"]["lines"][0]["courses"], json!([{ "title": "Rust" }]));
+    assert_eq!(grants(&shop, &placed["id"]).await, 1);
+    books_balance(&shop).await;
+}
+
 /// c25: refunding one line ends what that line gave, and nothing else.
 #[tokio::test]
 async fn c25_refunding_one_line_ends_only_what_it_gave() {
