@@ -300,15 +300,19 @@ async fn key(app: &App, role: Role, company: Option<String>, scopes: &[String], 
 fn read(file: Option<PathBuf>, place: Place) -> anyhow::Result<Configuration> {
     let mut configuration = Configuration::read(file.as_deref())?;
     let settings = &mut configuration.settings;
+    let mut overruled = false;
     if let Some(data) = place.data {
         settings.data = data;
         // A directory that is named on the command line is the embedded shop's, whatever database the settings know.
-        settings.database.url = None;
+        overruled = settings.database.url.take().is_some() && place.database.is_none();
     }
     if let Some(url) = place.database {
         settings.database.url = Some(SecretString::from(url));
     }
     log(&settings.log)?;
+    if overruled {
+        tracing::warn!("--data names an embedded shop; the database of the settings is not used, add --database to use one");
+    }
     for name in unread_variables(&configuration.gateways) {
         tracing::warn!(name, "nothing reads this environment variable");
     }

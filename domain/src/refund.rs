@@ -88,7 +88,7 @@ pub struct RefundableLine {
     pub refunded_by_quantity: Money,
     /// Units refunded so far.
     pub refunded_quantity: u32,
-    /// Its tokens that are not void; none unless it sold seats.
+    /// Its tokens that are neither void nor refunded; none unless it sold seats.
     pub tokens: Vec<TokenId>,
 }
 
@@ -285,7 +285,7 @@ pub enum RefundRefusal {
         index: usize,
     },
     /// Not an outstanding token of this line.
-    #[error("{token} is no token of this line, or it is void already")]
+    #[error("{token} is no token of this line, or it is void or refunded already")]
     UnknownToken {
         /// Place of the line in the input.
         index: usize,

@@ -550,7 +550,8 @@ impl App {
 /// The URL to send the buyer's browser back to, checked.
 fn return_url(url: Option<&str>) -> Result<Option<String>> {
     let Some(url) = url else { return Ok(None) };
-    let safe = url.starts_with("https://") || url.starts_with("http://127.0.0.1") || url.starts_with("http://localhost");
+    let local = ["http://127.0.0.1", "http://localhost"].iter().filter_map(|origin| url.strip_prefix(origin));
+    let safe = url.starts_with("https://") || local.into_iter().any(|rest| rest.is_empty() || rest.starts_with([':', '/', '?']));
     if safe && url.len() <= 2_000 && !url.chars().any(char::is_control) {
         Ok(Some(url.to_owned()))
     } else {

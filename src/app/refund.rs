@@ -1,10 +1,12 @@
 //! Refunds and disputes: money on its way back, what it ends, and what gateways report of both.
 
+use std::collections::HashSet;
+
 use domain::order::{OrderEvent, advance};
 use domain::payment::DisputeStatus;
 use domain::refund::{Access, Ask, LinePlan, RefundPlan, RefundStatus, RefundableLine, plan, record_external};
 use domain::refusal::{Code, Refusal};
-use domain::{Money, OrderId, PaymentId, RefundId};
+use domain::{Money, OrderId, PaymentId, RefundId, TokenId};
 use port::{DisputeSnapshot, Found, GatewayError, OpContext, RefundQuery, RefundRef, RefundRequest, RefundSnapshot};
 use sea_orm::DatabaseTransaction;
 use serde_json::json;
@@ -87,6 +89,13 @@ impl App {
 
     async fn refundable_lines(&self, txn: &DatabaseTransaction, order: &Order) -> Result<Vec<RefundableLine>> {
         let mut tokens = self.tokens_not_void(txn, order.id).await?;
+        // A token that was redeemed stays what it is when it is refunded; it is refunded once all the same.
+        let refunds = store::payment::refunds_of(txn, &[order.id]).await?.remove(&order.id).unwrap_or_default();
+        let counting = refunds.iter().filter(|refund| refund.status.counts());
+        let refunded: HashSet<TokenId> = counting.flat_map(|refund| &refund.lines).flat_map(|line| line.tokens.iter().copied()).collect();
+        for left in tokens.values_mut() {
+            left.retain(|token| !refunded.contains(token));
+        }
         Ok(order
             .lines
             .iter()

@@ -48,11 +48,13 @@ impl Throttle {
             buckets.full_at.retain(|_, full| *full > now);
             buckets.swept_to = buckets.full_at.len();
         }
-        let full = buckets.full_at.get(key).copied().unwrap_or(now).max(now);
+        // Never later than after a full burst, whatever became of the clock since.
+        let full = buckets.full_at.get(key).copied().unwrap_or(now).clamp(now, now + self.every * self.burst);
         let early = full - now - self.every * (self.burst - 1);
         if early > TimeDelta::zero() {
             let whole = u64::try_from(early.num_seconds()).unwrap_or(0);
             let rest = u64::from(early.subsec_nanos() > 0);
+            buckets.full_at.insert(key.to_owned(), full);
             return Err(Error::RateLimited { retry_after_s: whole + rest });
         }
         buckets.full_at.insert(key.to_owned(), full + self.every);
@@ -101,6 +103,16 @@ mod tests {
         assert_eq!(wait(throttle.take("a", seconds(9))), 1);
         assert_eq!([wait(throttle.take("a", seconds(10))), wait(throttle.take("a", seconds(10)))], [0, 10]);
         assert_eq!([1, 1, 1, 1].map(|_| wait(throttle.take("a", seconds(1_000)))), [0, 0, 0, 10], "never more than the bucket holds");
+    }
+
+    #[test]
+    fn a_clock_that_was_put_back_locks_nobody_out_for_longer() {
+        let throttle = Throttle::new(3, TimeDelta::seconds(10));
+        for _ in 0..3 {
+            throttle.take("a", seconds(1_000_000)).expect("a try");
+        }
+        assert_eq!(wait(throttle.take("a", seconds(0))), 10);
+        assert_eq!(wait(throttle.take("a", seconds(10))), 0);
     }
 
     #[test]

@@ -107,7 +107,10 @@ pub async fn by_id(db: &impl ConnectionTrait, id: CartId) -> Result<Option<Cart>
 /// # Errors
 /// The database's, or a row that makes no sense.
 pub async fn lock(txn: &DatabaseTransaction, id: CartId) -> Result<Option<Cart>, DbErr> {
-    load(txn, locked(select().filter(cart::Column::Id.eq(id.uuid())))).await
+    match locked(txn, cart::Entity::find_by_id(id.uuid())).await? {
+        Some(id) => by_id(txn, id).await,
+        None => Ok(None),
+    }
 }
 
 /// An account's open cart of this company and currency, the one last used, holding its row.
@@ -124,7 +127,7 @@ pub async fn lock_open(
         Some(company) => cart::Column::CompanyId.eq(company.uuid()),
         None => cart::Column::CompanyId.is_null(),
     };
-    let select = select()
+    let open = cart::Entity::find()
         .filter(cart::Column::AccountId.eq(account.uuid()))
         .filter(cart::Column::Status.eq(CartStatus::Open.name()))
         .filter(cart::Column::Currency.eq(currency.code()))
@@ -132,7 +135,10 @@ pub async fn lock_open(
         .order_by_desc(cart::Column::TouchedAt)
         .order_by_desc(cart::Column::Id)
         .limit(1);
-    load(txn, locked(select)).await
+    match locked(txn, open).await? {
+        Some(id) => by_id(txn, id).await,
+        None => Ok(None),
+    }
 }
 
 /// Makes claims of one account come one after the other, so that two guests' carts do not both become its only cart.
@@ -330,10 +336,12 @@ fn select() -> Select<cart::Entity> {
         .column_as(person::Column::Address, "person_address")
 }
 
-/// The same, holding the cart's row; the joined ones stay free.
-fn locked(mut select: Select<cart::Entity>) -> Select<cart::Entity> {
-    QueryTrait::query(&mut select).lock_with_tables(LockType::Update, [cart::Entity]);
-    select
+/// Holds the row of the cart that is found, and gives its id. Of the cart's row alone, and before the rest is read: a statement that waited for
+/// the lock sees the row anew, but what it had joined to it as it was before.
+async fn locked(txn: &DatabaseTransaction, select: Select<cart::Entity>) -> Result<Option<CartId>, DbErr> {
+    let mut select = select.select_only().column(cart::Column::Id);
+    QueryTrait::query(&mut select).lock(LockType::Update);
+    Ok(select.into_tuple::<Uuid>().one(txn).await?.map(CartId::new))
 }
 
 async fn load(db: &impl ConnectionTrait, select: Select<cart::Entity>) -> Result<Option<Cart>, DbErr> {

@@ -145,6 +145,36 @@ async fn c19_two_clicks_on_pay_make_one_order_and_one_charge() {
     books_balance(&shop).await;
 }
 
+/// Whoever writes to a cart while it is being placed either comes before, or is told by which order it was placed; its buyer is never missed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn writes_to_a_cart_that_is_being_placed_come_before_or_name_its_order() {
+    let shop = TestApp::new().await;
+    shop.shelf("L-1", "49.00", &["Rust"]).await;
+    let cart = ready(&shop, &["L-1"]).await;
+    let guest = shop.guest_with(&cart.secret);
+    let buyer = "mutation($input: CartBuyerSetInput!) { cartBuyerSet(input: $input) { userErrors { code field message } } }";
+    let answers = futures_util::future::join_all((0..24).map(|index| {
+        let (shop, guest, cart) = (&shop, &guest, &cart);
+        async move {
+            if index % 2 == 0 {
+                let answer = shop.run(guest, PLACE, place(cart, "approve", "49.00", &format!("k{index}"))).await;
+                answer["data"]["orderPlace"].clone()
+            } else {
+                let input = json!({ "input": { "cartId": cart.cart, "email": format!("b{index}@example.test"), "name": "Bob" } });
+                shop.run(guest, buyer, input).await["data"]["cartBuyerSet"].clone()
+            }
+        }
+    }))
+    .await;
+    let placed: Vec<&Value> = answers.iter().filter(|answer| answer["order"].is_object()).collect();
+    let [placed] = placed[..] else { panic!("one order, not {}", placed.len()) };
+    let number = placed["order"]["number"].as_str().expect("a number");
+    for refusal in answers.iter().flat_map(|answer| answer["userErrors"].as_array().expect("a list")) {
+        assert!(refusal["code"] == "CART_ORDERED" || refusal["code"] == "ALREADY_PLACED", "{refusal:#}");
+        assert!(refusal["message"].as_str().is_some_and(|message| message.contains(number)), "{refusal:#}");
+    }
+}
+
 #[tokio::test]
 async fn a_key_that_was_used_for_another_input_is_a_mismatch() {
     let shop = TestApp::new().await;

@@ -151,7 +151,10 @@ async fn c25_r62_refunds_of_seats_void_codes_and_end_what_they_gave() {
 
     let first = tokens().await;
     let named = json!([{ "orderLineId": line, "tokenIds": [first[0]["id"]] }]);
-    assert_eq!(refund(named, Some("END"), "a").await, "PARTIALLY_REFUNDED");
+    assert_eq!(refund(named.clone(), Some("END"), "a").await, "PARTIALLY_REFUNDED");
+    let again = json!({ "orderId": order["id"], "lines": named, "access": "END", "reason": "asked", "idempotencyKey": "again" });
+    let known = [("NOT_FOUND".to_owned(), "lines.0.tokenIds".to_owned())];
+    assert_eq!(shop.denied(&shop.operator(), "orderRefund", again).await, known, "a seat is paid back once");
     assert_eq!((open(&ann).await, open(&bob).await), (0, 2), "Ann's seat went back, Bob's did not");
     assert_eq!(standing(&tokens().await), ["REDEEMED", "REDEEMED", "FREE", "FREE", "FREE"]);
     refund(json!([{ "orderLineId": line, "quantity": 1 }]), Some("END"), "b").await;
