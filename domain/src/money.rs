@@ -245,10 +245,14 @@ impl Money {
             let floor = exact / whole;
             left -= floor;
             parts.push(floor);
-            remainders.push((exact % whole, index));
+            remainders.push((exact - floor * whole, index));
         }
-        remainders.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
-        for (_, index) in remainders.into_iter().take(usize::try_from(left).map_err(|_| MoneyError::Overflow)?) {
+        let left = usize::try_from(left).map_err(|_| MoneyError::Overflow)?;
+        if (1..remainders.len()).contains(&left) {
+            // Which ones are the largest matters, not their order.
+            remainders.select_nth_unstable_by(left - 1, |a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
+        }
+        for (_, index) in remainders.into_iter().take(left) {
             parts[index] += 1;
         }
         parts
@@ -400,7 +404,8 @@ pub fn ratio(amount: i64, numerator: i128, denominator: i128) -> Result<i64, Mon
     }
     let exact = i128::from(amount).checked_mul(numerator).ok_or(MoneyError::Overflow)?;
     let quotient = exact / denominator;
-    let remainder = (exact % denominator).abs();
+    // Dividing is what takes time here, so it is done once.
+    let remainder = (exact - quotient * denominator).abs();
     let rounded = if remainder >= denominator - remainder { quotient + exact.signum() } else { quotient };
     i64::try_from(rounded).map_err(|_| MoneyError::Overflow)
 }

@@ -319,7 +319,7 @@ pub fn quote(prices: &Prices<'_>, buyer: &Buyer<'_>, market: &Market<'_>, quanti
     let context = Context { currency: buyer.currency, market, now };
     let found = price_found(prices, buyer, &context)?;
     let list_price = context.pick(Rule::ListPrice, rows_at(prices, PriceLevel::List, now)).and_then(Result::ok).map(|found| found.price);
-    let mut effects = found.effects;
+    let mut effects = found.effects();
     let schedule = prices.schedule.filter(|schedule| buyer.channel == Channel::SalesOrder || schedule.applies_to() == AppliesTo::All);
     if let Some(schedule) = schedule {
         context.apply_schedule(schedule, found.price, quantity, &mut effects)?;
@@ -451,10 +451,23 @@ fn brought(price: Money, rate: Option<ExchangeRate>) -> Result<Exact, MoneyError
     rate.map_or(Ok(exact), |rate| exact.convert(&rate))
 }
 
-/// A level's price, with the steps to it.
+/// A level's price, with what it was converted from.
 struct Found {
+    rule: Rule,
+    start: Money,
+    rate: Option<ExchangeRate>,
     price: Money,
-    effects: Vec<(Rule, Effect)>,
+}
+
+impl Found {
+    /// The steps to it.
+    fn effects(&self) -> Vec<(Rule, Effect)> {
+        // Room for a schedule's tier as well.
+        let mut effects = Vec::with_capacity(3);
+        effects.push((self.rule, Effect::Start(self.start)));
+        effects.extend(self.rate.map(|rate| (Rule::Conversion, Effect::Convert(rate))));
+        effects
+    }
 }
 
 struct Context<'a> {
@@ -473,7 +486,7 @@ fn price_found(prices: &Prices<'_>, buyer: &Buyer<'_>, context: &Context<'_>) ->
         let Some(found) = context.pick(Rule::GroupPrice, rows_at(prices, PriceLevel::Group(*group), context.now)) else { continue };
         let better = match (&lowest, &found) {
             (None, _) | (Some(Err(_)), Ok(_)) => true,
-            (Some(Ok(best)), Ok(found)) => (found.price.minor, found.effects.len()) < (best.price.minor, best.effects.len()),
+            (Some(Ok(best)), Ok(found)) => (found.price.minor, found.rate.is_some()) < (best.price.minor, best.rate.is_some()),
             (Some(_), Err(_)) => false,
         };
         if better {
@@ -502,12 +515,12 @@ impl Context<'_> {
     /// The price of one level: in the buyer's currency, else converted from the base currency; none if the level does not count.
     fn pick(&self, rule: Rule, mut level: impl Iterator<Item = Money> + Clone) -> Option<Result<Found, Unavailable>> {
         if let Some(price) = level.clone().find(|price| price.currency == self.currency) {
-            return Some(Ok(Found { price, effects: vec![(rule, Effect::Start(price))] }));
+            return Some(Ok(Found { rule, start: price, rate: None, price }));
         }
         let base = level.find(|price| price.currency == self.market.base_currency)?;
         let Some(rate) = self.rate(base.currency) else { return Some(Err(self.no_rate())) };
         let found = rate.rate.convert(base, self.currency).map_err(Unavailable::from);
-        Some(found.map(|price| Found { price, effects: vec![(rule, Effect::Start(base)), (Rule::Conversion, Effect::Convert(rate))] }))
+        Some(found.map(|price| Found { rule, start: base, rate: Some(rate), price }))
     }
 
     fn rate(&self, from: Currency) -> Option<ExchangeRate> {

@@ -5,8 +5,8 @@
 
 use chrono::{DateTime, Utc};
 
-use super::replay::{Added, Circumstances, LineFacts};
-use super::{Audience, CouponStatus, Effect, StatusFacts};
+use super::replay::{Added, Circumstances, Content, LineFacts};
+use super::{Audience, CouponStatus, Effect, Rules, StatusFacts};
 use crate::money::{Currency, Money};
 use crate::refusal::{Code, Reason};
 
@@ -229,31 +229,48 @@ pub(super) fn may_work(added: &Added<'_>, status: CouponStatus, around: &Circums
     }
 }
 
-/// Whether the coupon is for this line, and what the line then costs before any coupon.
-pub(super) fn reaches(added: &Added<'_>, line: &LineFacts<'_>, currency: Currency) -> Result<Money, Obstacle> {
-    let limits = &added.rules.limits;
-    let price = line.subtotal.filter(|price| price.currency == currency).ok_or(Obstacle::NoPrice)?;
-    let require = |met: bool, obstacle: Obstacle| if met { Ok(()) } else { Err(obstacle) };
-    require(price.minor > 0, Obstacle::Free)?;
-    require(line.couponable, Obstacle::NotCouponable)?;
-    match added.rules.effect {
-        Effect::Percent(_) | Effect::Amount(_) => require(line.credits == 0, Obstacle::SellsCredits)?,
-        Effect::Pack(pack) => require(pack.product == line.product, Obstacle::OtherPackProduct)?,
+/// What a line costs before any coupon, if coupons reach it at all. It is the same for all of them, so it is found once for each line.
+pub(super) fn price(line: &LineFacts<'_>, currency: Currency) -> Result<i64, Obstacle> {
+    match line.subtotal.filter(|price| price.currency == currency) {
+        None => Err(Obstacle::NoPrice),
+        Some(price) if price.minor <= 0 => Err(Obstacle::Free),
+        Some(_) if !line.couponable => Err(Obstacle::NotCouponable),
+        Some(price) => Ok(price.minor),
     }
-    let of_provider = || all(line, |content| content.provider.is_some_and(|provider| limits.providers.names(&provider)));
-    require(limits.providers.is_any() || of_provider(), Obstacle::OtherProvider)?;
+}
+
+/// Whether the coupon is for this line.
+pub(super) fn is_for(rules: &Rules, line: &LineFacts<'_>) -> Result<(), Obstacle> {
+    let limits = &rules.limits;
+    match rules.effect {
+        Effect::Percent(_) | Effect::Amount(_) if line.credits > 0 => return Err(Obstacle::SellsCredits),
+        Effect::Pack(pack) if pack.product != line.product => return Err(Obstacle::OtherPackProduct),
+        Effect::Percent(_) | Effect::Amount(_) | Effect::Pack(_) => {}
+    }
+    let of_provider = |content: &Content| content.provider.is_some_and(|provider| limits.providers.names(&provider));
+    if !limits.providers.is_any() && !all(line, of_provider) {
+        return Err(Obstacle::OtherProvider);
+    }
     let by_event = || line.event.and_then(|event| event.product).is_some_and(|product| limits.products.names(&product));
-    require(limits.products.admits(&line.product) || by_event(), Obstacle::OtherProduct)?;
-    require(limits.product_codes.admits_text(line.product_code), Obstacle::OtherProductCode)?;
-    require(limits.kinds.is_any() || all(line, |content| limits.kinds.names(&content.kind)), Obstacle::OtherKind)?;
-    let of_event = || line.event.is_some_and(|event| limits.events.names(&event.course));
-    require(limits.events.is_any() || of_event(), Obstacle::OtherEvent)?;
-    let of_session = || line.session.is_some_and(|session| limits.sessions.names(&session));
-    require(limits.sessions.is_any() || of_session(), Obstacle::OtherSession)?;
-    Ok(price)
+    if !limits.products.admits(&line.product) && !by_event() {
+        return Err(Obstacle::OtherProduct);
+    }
+    if !limits.product_codes.admits_text(line.product_code) {
+        return Err(Obstacle::OtherProductCode);
+    }
+    if !limits.kinds.is_any() && !all(line, |content| limits.kinds.names(&content.kind)) {
+        return Err(Obstacle::OtherKind);
+    }
+    if !limits.events.is_any() && !line.event.is_some_and(|event| limits.events.names(&event.course)) {
+        return Err(Obstacle::OtherEvent);
+    }
+    if !limits.sessions.is_any() && !line.session.is_some_and(|session| limits.sessions.names(&session)) {
+        return Err(Obstacle::OtherSession);
+    }
+    Ok(())
 }
 
 /// Whether the line gives something, and all of it is so.
-fn all(line: &LineFacts<'_>, so: impl Fn(&super::Content) -> bool) -> bool {
+fn all(line: &LineFacts<'_>, so: impl Fn(&Content) -> bool) -> bool {
     !line.contents.is_empty() && line.contents.iter().all(so)
 }

@@ -284,10 +284,11 @@ struct End {
     given: Result<Outcome, Nothing>,
 }
 
-/// A line that a coupon may take, and what it costs.
-struct Free {
+/// A line that a coupon takes, and what it costs.
+#[derive(Clone, Copy)]
+struct Taken {
     place: usize,
-    price: Money,
+    minor: i64,
 }
 
 /// The replay under way.
@@ -296,6 +297,8 @@ struct Pass<'a> {
     coupons: &'a [Added<'a>],
     around: &'a Circumstances<'a>,
     exchange: Exchange<'a>,
+    /// Line by line, what it costs before any coupon, if coupons reach it at all.
+    prices: Vec<Result<i64, Obstacle>>,
     outcomes: Vec<LineOutcome>,
     ends: Vec<End>,
 }
@@ -319,6 +322,7 @@ impl<'a> Pass<'a> {
             coupons,
             around,
             exchange: Exchange { currency: around.currency, rates: around.rates, now: around.now },
+            prices: facts.iter().map(|line| condition::price(line, around.currency)).collect(),
             outcomes: outcomes.collect(),
             ends: ends.collect(),
         }
@@ -339,53 +343,63 @@ impl<'a> Pass<'a> {
         let inside = u32::try_from(same.count()).unwrap_or(u32::MAX);
         let status = self.ends.get(place).map_or(CouponStatus::Inactive, |end| end.status);
         condition::may_work(added, status, self.around, inside)?;
-        let (free, rate) = self.free_lines(added)?;
-        match &added.rules.effect {
-            Effect::Pack(pack) => self.pack(place, pack, added.rules.scope, free),
-            effect => self.discount(place, effect, added.rules.scope, free),
-        }
-        .map(|(given, converted)| (given, converted.or(rate)))
+        let rate = self.meets_minimum(added.rules)?;
+        let taken = self.to_take(added.rules)?;
+        let (given, converted) = match &added.rules.effect {
+            Effect::Pack(pack) => self.pack(place, pack, &taken),
+            effect => self.discount(place, effect, &taken),
+        }?;
+        Ok((given, converted.or(rate)))
     }
 
-    /// The lines that the coupon is for and no other coupon has, once its minimum is met.
-    fn free_lines(&self, added: &Added<'_>) -> Result<(Vec<Free>, Option<ExchangeRate>), Nothing> {
-        let mut obstacle = Obstacle::EmptyCart;
-        let mut reached = Money::zero(self.around.currency);
-        let mut free = Vec::new();
-        for (place, (line, outcome)) in self.facts.iter().zip(&self.outcomes).enumerate() {
-            match condition::reaches(added, line, self.around.currency) {
-                Err(found) => obstacle = obstacle.max(found),
-                Ok(price) => {
-                    reached = reached.add(price)?;
-                    if outcome.coupon.is_none() {
-                        free.push(Free { place, price });
-                    }
-                }
-            }
-        }
-        if reached.is_zero() {
-            return Err(Nothing::NoLine(obstacle));
-        }
-        let mut rate = None;
-        if let Some(minimum) = added.rules.limits.minimum {
-            let (minimum, converted) = self.exchange.brought(minimum)?;
-            if reached.minor < minimum.minor {
-                return Err(Nothing::Minimum { minimum, subtotal: reached });
-            }
-            rate = converted;
-        }
-        if free.is_empty() { Err(Nothing::NoLine(Obstacle::Taken)) } else { Ok((free, rate)) }
+    /// The lines that the coupon is for: place, price, and whether another coupon has them.
+    fn lines_for(&self, rules: &Rules) -> impl Iterator<Item = (Taken, bool)> {
+        let lines = self.prices.iter().zip(self.facts).zip(&self.outcomes).enumerate();
+        lines.filter_map(move |(place, ((price, line), outcome))| {
+            let minor = (*price).ok()?;
+            condition::is_for(rules, line).ok()?;
+            Some((Taken { place, minor }, outcome.coupon.is_some()))
+        })
     }
 
-    fn discount(&mut self, place: usize, effect: &Effect, scope: Scope, free: Vec<Free>) -> Result<Outcome, Nothing> {
+    /// Whether the lines that the coupon is for cost enough before any coupon; gives the rate by which that was judged.
+    fn meets_minimum(&self, rules: &Rules) -> Result<Option<ExchangeRate>, Nothing> {
+        let Some(minimum) = rules.limits.minimum else { return Ok(None) };
         let currency = self.around.currency;
-        let taken = match scope {
-            Scope::Item => dearest(free),
-            Scope::Order => free,
+        let subtotal = Money::sum(currency, self.lines_for(rules).map(|(line, _)| Money::new(line.minor, currency)))?;
+        if subtotal.is_zero() {
+            return Err(self.out_of_reach(rules));
+        }
+        let (minimum, rate) = self.exchange.brought(minimum)?;
+        if subtotal.minor < minimum.minor { Err(Nothing::Minimum { minimum, subtotal }) } else { Ok(rate) }
+    }
+
+    /// The lines that the coupon takes: of those that it is for and no other coupon has, all, or the dearest, of equal ones the first. What a
+    /// discount saves grows with the price of the line or stays, so on the dearest it saves most; and where it saves the same on several, the
+    /// dearest is to be taken in any case.
+    fn to_take(&self, rules: &Rules) -> Result<Vec<Taken>, Nothing> {
+        let free = self.lines_for(rules).filter(|(_, taken)| !taken).map(|(line, _)| line);
+        let taken: Vec<Taken> = match rules.scope {
+            Scope::Item => free.reduce(|best, line| if line.minor > best.minor { line } else { best }).into_iter().collect(),
+            Scope::Order => free.collect(),
         };
-        let price = Money::sum(currency, taken.iter().map(|line| line.price))?;
+        if taken.is_empty() { Err(self.out_of_reach(rules)) } else { Ok(taken) }
+    }
+
+    /// Why the coupon reaches no line: what stopped the one that came furthest.
+    fn out_of_reach(&self, rules: &Rules) -> Nothing {
+        let obstacles = self.prices.iter().zip(self.facts).map(|(price, line)| match price {
+            Err(obstacle) => *obstacle,
+            Ok(_) => condition::is_for(rules, line).err().unwrap_or(Obstacle::Taken),
+        });
+        Nothing::NoLine(obstacles.max().unwrap_or(Obstacle::EmptyCart))
+    }
+
+    fn discount(&mut self, place: usize, effect: &Effect, taken: &[Taken]) -> Result<Outcome, Nothing> {
+        let currency = self.around.currency;
+        let price = Money::sum(currency, taken.iter().map(|line| Money::new(line.minor, currency)))?;
         let (total, rate) = self.exchange.off(effect, price)?;
-        let weights: Vec<i64> = taken.iter().map(|line| line.price.minor).collect();
+        let weights: Vec<i64> = taken.iter().map(|line| line.minor).collect();
         let mut lines = Vec::with_capacity(taken.len());
         for (line, amount) in taken.iter().zip(total.split(&weights)?) {
             let Some(outcome) = self.outcomes.get_mut(line.place) else { continue };
@@ -397,21 +411,15 @@ impl<'a> Pass<'a> {
         Ok((Given::Savings { total, lines }, rate))
     }
 
-    fn pack(&mut self, place: usize, pack: &Pack, scope: Scope, free: Vec<Free>) -> Result<Outcome, Nothing> {
-        let taken = match scope {
-            Scope::Item => dearest(free),
-            Scope::Order => free,
-        };
-        let prices = taken
-            .into_iter()
-            .map(|line| {
-                let quantity = self.facts.get(line.place).map_or(1, |line| line.quantity);
-                self.exchange.pack(pack, quantity).map(|price| (line.place, price))
-            })
-            .collect::<Result<Vec<_>, _>>()?;
-        let rate = prices.first().and_then(|(_, price)| price.rate);
-        let mut lines = Vec::with_capacity(prices.len());
-        for (line, price) in prices {
+    fn pack(&mut self, place: usize, pack: &Pack, taken: &[Taken]) -> Result<Outcome, Nothing> {
+        let priced = taken.iter().map(|line| {
+            let quantity = self.facts.get(line.place).map_or(1, |line| line.quantity);
+            self.exchange.pack(pack, quantity).map(|price| (line.place, price))
+        });
+        let priced: Vec<(usize, PackPrice)> = priced.collect::<Result<_, _>>()?;
+        let rate = priced.first().and_then(|(_, price)| price.rate);
+        let mut lines = Vec::with_capacity(priced.len());
+        for (line, price) in priced {
             let Some(outcome) = self.outcomes.get_mut(line) else { continue };
             (outcome.coupon, outcome.pack) = (Some(place), Some(price));
             (outcome.subtotal, outcome.credits) = (Some(price.subtotal), price.credits);
@@ -419,11 +427,4 @@ impl<'a> Pass<'a> {
         }
         Ok((Given::Pack { lines }, rate))
     }
-}
-
-/// The dearest line, of equal ones the first. What a discount saves grows with the price of the line or stays, so there it saves most; where
-/// it saves the same on several, the dearest is taken in any case.
-fn dearest(free: Vec<Free>) -> Vec<Free> {
-    let dearest = free.into_iter().reduce(|best, line| if line.price.minor > best.price.minor { line } else { best });
-    dearest.into_iter().collect()
 }

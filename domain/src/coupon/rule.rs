@@ -24,6 +24,8 @@ pub const MAX_CREDITS: u32 = 1_000_000_000;
 pub const USES_PER_CUSTOMER: u32 = 1;
 /// Most characters of a product code.
 const MAX_PRODUCT_CODE: usize = 200;
+/// Up to so many values are looked through one by one, which is quicker then.
+const SHORT: usize = 8;
 
 /// What a coupon gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,7 +96,7 @@ impl<T: Ord> OneOf<T> {
 
     /// Whether the limit names the value.
     pub fn names(&self, value: &T) -> bool {
-        self.0.binary_search(value).is_ok()
+        if self.0.len() <= SHORT { self.0.contains(value) } else { self.0.binary_search(value).is_ok() }
     }
 
     /// Whether the limit lets the value pass.
@@ -119,6 +121,9 @@ impl OneOf<String> {
             return self.names(&fold(text));
         }
         // Folded as [`fold`] does it, without a copy for each line and coupon.
+        if self.0.len() <= SHORT {
+            return self.0.iter().any(|known| known.eq_ignore_ascii_case(text));
+        }
         let folded = || text.bytes().map(|byte| byte.to_ascii_lowercase());
         self.0.binary_search_by(|known| known.bytes().cmp(folded())).is_ok()
     }
