@@ -352,21 +352,15 @@ impl<'a> Pass<'a> {
         Ok((given, converted.or(rate)))
     }
 
-    /// The lines that the coupon is for: place, price, and whether another coupon has them.
-    fn lines_for(&self, rules: &Rules) -> impl Iterator<Item = (Taken, bool)> {
-        let lines = self.prices.iter().zip(self.facts).zip(&self.outcomes).enumerate();
-        lines.filter_map(move |(place, ((price, line), outcome))| {
-            let minor = (*price).ok()?;
-            condition::is_for(rules, line).ok()?;
-            Some((Taken { place, minor }, outcome.coupon.is_some()))
-        })
-    }
-
     /// Whether the lines that the coupon is for cost enough before any coupon; gives the rate by which that was judged.
     fn meets_minimum(&self, rules: &Rules) -> Result<Option<ExchangeRate>, Nothing> {
         let Some(minimum) = rules.limits.minimum else { return Ok(None) };
         let currency = self.around.currency;
-        let subtotal = Money::sum(currency, self.lines_for(rules).map(|(line, _)| Money::new(line.minor, currency)))?;
+        let reached = self.prices.iter().zip(self.facts).filter_map(|(price, line)| {
+            let price = (*price).ok()?;
+            condition::is_for(rules, line).ok().map(|()| Money::new(price, currency))
+        });
+        let subtotal = Money::sum(currency, reached)?;
         if subtotal.is_zero() {
             return Err(self.out_of_reach(rules));
         }
@@ -378,11 +372,19 @@ impl<'a> Pass<'a> {
     /// discount saves grows with the price of the line or stays, so on the dearest it saves most; and where it saves the same on several, the
     /// dearest is to be taken in any case.
     fn to_take(&self, rules: &Rules) -> Result<Vec<Taken>, Nothing> {
-        let free = self.lines_for(rules).filter(|(_, taken)| !taken).map(|(line, _)| line);
-        let taken: Vec<Taken> = match rules.scope {
-            Scope::Item => free.reduce(|best, line| if line.minor > best.minor { line } else { best }).into_iter().collect(),
-            Scope::Order => free.collect(),
-        };
+        let mut taken: Vec<Taken> = Vec::new();
+        for (place, ((price, line), outcome)) in self.prices.iter().zip(self.facts).zip(&self.outcomes).enumerate() {
+            let (Ok(minor), None) = (*price, outcome.coupon) else { continue };
+            // Limits take longest to look at, so a line that is not dearer is left out before.
+            let dearest = taken.last().filter(|_| rules.scope == Scope::Item);
+            if dearest.is_some_and(|best| minor <= best.minor) || condition::is_for(rules, line).is_err() {
+                continue;
+            }
+            if rules.scope == Scope::Item {
+                taken.clear();
+            }
+            taken.push(Taken { place, minor });
+        }
         if taken.is_empty() { Err(self.out_of_reach(rules)) } else { Ok(taken) }
     }
 
