@@ -242,10 +242,10 @@ impl Money {
         let mut left = i128::from(self.minor);
         for (index, weight) in weights.iter().enumerate() {
             let exact = i128::from(self.minor) * i128::from(*weight);
-            let floor = exact / whole;
+            let (floor, remainder) = divided(exact, whole);
             left -= floor;
             parts.push(floor);
-            remainders.push((exact - floor * whole, index));
+            remainders.push((remainder, index));
         }
         let left = usize::try_from(left).map_err(|_| MoneyError::Overflow)?;
         if (1..remainders.len()).contains(&left) {
@@ -403,11 +403,19 @@ pub fn ratio(amount: i64, numerator: i128, denominator: i128) -> Result<i64, Mon
         return Err(MoneyError::Overflow);
     }
     let exact = i128::from(amount).checked_mul(numerator).ok_or(MoneyError::Overflow)?;
-    let quotient = exact / denominator;
-    // Dividing is what takes time here, so it is done once.
-    let remainder = (exact - quotient * denominator).abs();
+    let (quotient, remainder) = divided(exact, denominator);
+    let remainder = remainder.abs();
     let rounded = if remainder >= denominator - remainder { quotient + exact.signum() } else { quotient };
     i64::try_from(rounded).map_err(|_| MoneyError::Overflow)
+}
+
+/// Quotient, towards zero, and remainder of a division by a positive number. Dividing is what prices take their time for, and what fits 64 bits,
+/// as nearly all does, is divided much faster there.
+fn divided(exact: i128, by: i128) -> (i128, i128) {
+    match (i64::try_from(exact), i64::try_from(by)) {
+        (Ok(exact), Ok(by)) if by > 0 => (i128::from(exact / by), i128::from(exact % by)),
+        _ => (exact / by, exact % by),
+    }
 }
 
 #[cfg(test)]
@@ -522,6 +530,13 @@ mod tests {
                 let exact = i128::from(minor) * i128::from(*weight);
                 prop_assert!((i128::from(part.minor) * whole - exact).abs() < whole);
                 if *weight == 0 { prop_assert_eq!(part.minor, 0); }
+            }
+        }
+
+        #[test]
+        fn division_is_the_same_in_64_bits_and_beyond(exact in any::<i64>(), far in any::<i128>(), by in 1_i64.., far_by in 1_i128..) {
+            for (exact, by) in [(i128::from(exact), i128::from(by)), (far, i128::from(by)), (i128::from(exact), far_by), (far, far_by)] {
+                prop_assert_eq!(divided(exact, by), (exact / by, exact % by));
             }
         }
 

@@ -153,6 +153,10 @@ named! {
         QuantityTier = "QUANTITY_TIER",
         /// A part of the quantity in a graduated schedule.
         GraduatedTier = "GRADUATED_TIER",
+        /// The price of a pack, by a coupon.
+        Pack = "PACK",
+        /// A coupon's discount.
+        Coupon = "COUPON",
     }
 }
 
@@ -166,7 +170,7 @@ pub enum Effect {
     Convert(ExchangeRate),
     /// A percentage is taken off the unit price.
     PercentOff(Percent),
-    /// The unit price becomes a tier's fixed price, converted if that is in another currency.
+    /// The unit price becomes that of a tier or a pack, converted if that is in another currency; parts found before are dropped.
     Replace {
         /// The fixed price.
         price: Money,
@@ -180,6 +184,8 @@ pub enum Effect {
         /// What one of them costs.
         price: PartPrice,
     },
+    /// This is taken off what all units cost together; the unit price itself stays.
+    Off(Money),
 }
 
 /// What a unit of one tier of a graduated schedule costs.
@@ -206,7 +212,7 @@ pub struct Step {
     pub rule: Rule,
     /// What it does.
     pub effect: Effect,
-    /// The unit price after this step, rounded; for [`Effect::Part`], what its units cost together.
+    /// The unit price after this step, rounded; for [`Effect::Part`], what its units cost together; for [`Effect::Off`], what is taken off.
     pub amount: Money,
 }
 
@@ -220,6 +226,8 @@ impl Step {
             Rule::ListPrice => "List price",
             Rule::Conversion => "Conversion",
             Rule::QuantityTier | Rule::GraduatedTier => "Quantity discount",
+            Rule::Pack => "Pack",
+            Rule::Coupon => "Coupon",
         }
     }
 
@@ -227,7 +235,7 @@ impl Step {
     pub fn detail(&self) -> String {
         let converted = |rate: Option<ExchangeRate>| rate.map(|rate| format!(", {}", rate_words(&rate))).unwrap_or_default();
         match self.effect {
-            Effect::Start(_) => String::new(),
+            Effect::Start(_) | Effect::Off(_) => String::new(),
             Effect::Convert(rate) => rate_words(&rate),
             Effect::PercentOff(percent) => format!("{percent} % off"),
             Effect::Replace { price, rate } => format!("{price} each{}", converted(rate)),
@@ -249,13 +257,35 @@ pub struct Quote {
     pub unit_price: Option<Money>,
     /// The recommended price of one, if there is one in the buyer's currency.
     pub list_price: Option<Money>,
-    /// The price of all.
+    /// The price of all, before coupons' discounts.
     pub subtotal: Money,
     /// What the price is computed from, in order.
     pub steps: Vec<Step>,
 }
 
 impl Quote {
+    /// The quote with a pack's price for one in place of what was found (R32).
+    ///
+    /// # Errors
+    /// Overflow, or a rate of other currencies.
+    pub fn packed(mut self, price: Money, rate: Option<ExchangeRate>) -> Result<Self, MoneyError> {
+        let effect = Effect::Replace { price, rate };
+        let unit = Folding::default().apply(&effect)?;
+        self.subtotal = unit.times(i64::from(self.quantity))?;
+        self.unit_price = Some(unit);
+        self.steps.push(Step { rule: Rule::Pack, effect, amount: unit });
+        Ok(self)
+    }
+
+    /// The quote with a coupon's discount as its last step; the subtotal stays what it is before discounts. Nothing off is no step.
+    #[must_use]
+    pub fn discounted(mut self, discount: Money) -> Self {
+        if !discount.is_zero() {
+            self.steps.push(Step { rule: Rule::Coupon, effect: Effect::Off(discount), amount: discount });
+        }
+        self
+    }
+
     /// The exchange rates that the price depends on.
     pub fn rates_used(&self) -> Vec<ExchangeRate> {
         let mut rates: Vec<ExchangeRate> = Vec::new();
@@ -263,7 +293,7 @@ impl Quote {
             let used = match step.effect {
                 Effect::Convert(rate) => Some(rate),
                 Effect::Replace { rate, .. } | Effect::Part { price: PartPrice::Fixed { rate, .. }, .. } => rate,
-                Effect::Start(_) | Effect::PercentOff(_) | Effect::Part { .. } => None,
+                Effect::Start(_) | Effect::PercentOff(_) | Effect::Part { .. } | Effect::Off(_) => None,
             };
             rates.extend(used.filter(|rate| !rates.contains(rate)));
         }
@@ -336,7 +366,7 @@ pub enum Folded {
     Parts(Money),
 }
 
-/// Computes again what steps come to, from their effects alone: a frozen quote explains itself.
+/// Computes again what steps come to before discounts, from their effects alone: a frozen quote explains itself.
 ///
 /// # Errors
 /// [`MoneyError`] for steps that no quote has: none, or currencies that do not fit.
@@ -415,7 +445,11 @@ impl Folding {
             Effect::Start(price) => Exact::of(price),
             Effect::Convert(rate) => self.unit()?.convert(&rate)?,
             Effect::PercentOff(percent) => self.unit()?.percent_off(percent)?,
-            Effect::Replace { price, rate } => brought(price, rate)?,
+            Effect::Replace { price, rate } => {
+                self.parts = None;
+                brought(price, rate)?
+            }
+            Effect::Off(discount) => return Ok(discount),
             Effect::Part { units, price } => {
                 let each = match price {
                     PartPrice::AsFound => self.unit()?,
@@ -588,8 +622,16 @@ fn rate_words(rate: &ExchangeRate) -> String {
 
 const fn common_divisor(one: i128, other: i128) -> i128 {
     let (mut one, mut other) = (one.unsigned_abs(), other.unsigned_abs());
-    while other != 0 {
+    // What fits 64 bits, as nearly all does, is divided much faster there.
+    while other != 0 && (one > u64::MAX as u128 || other > u64::MAX as u128) {
         (one, other) = (other, one % other);
+    }
+    if other != 0 {
+        let (mut short, mut shorter) = (one as u64, other as u64);
+        while shorter != 0 {
+            (short, shorter) = (shorter, short % shorter);
+        }
+        one = short as u128;
     }
     // Both zero has no divisor, and 2^127 fits no i128; dividing by 1 is right for either.
     if one == 0 || one > i128::MAX.unsigned_abs() { 1 } else { one as i128 }

@@ -5,10 +5,10 @@
 use super::samples::*;
 use super::usage::{check_add, check_added, merge};
 use super::*;
-use crate::catalog::PriceRow;
+use crate::catalog::{AppliesTo, PriceRow, Schedule, ScheduleMode, Tier, TierPrice};
 use crate::id::CouponCodeId;
 use crate::order::OrderStatus;
-use crate::pricing::{Buyer, Channel, LineAmounts, Market, Prices, RateTable, Totals, quote};
+use crate::pricing::{Buyer, Channel, Folded, LineAmounts, Market, Prices, Quote, RateTable, Rule, Totals, fold, quote};
 use crate::refusal::{Code, Reason};
 use crate::window::Window;
 
@@ -25,6 +25,13 @@ fn x() -> Held {
 /// Y: 15 % off the order.
 fn y() -> Held {
     Held::new(0x59, percent("15", Scope::Order))
+}
+
+fn quoted(rows: &[PriceRow], schedule: Option<&Schedule>, quantity: u32) -> Quote {
+    let (usd, none) = (currency("USD"), RateTable::default());
+    let buyer = Buyer { currency: usd, groups: &[], channel: Channel::Cart };
+    let market = Market { base_currency: usd, rates: &none };
+    quote(&Prices { rows, schedule, ..Prices::default() }, &buyer, &market, quantity, now()).expect("a price")
 }
 
 fn total(replay: &Replay) -> i64 {
@@ -93,15 +100,11 @@ fn c03_c37_percentages_of_odd_amounts_are_rounded_once() {
 /// c05: a discount is of the price to pay. 10 seats at the sale price 24.00 are 240.00; 70 % of that is 168.00; 72.00 are left.
 #[test]
 fn c05_a_discount_is_of_the_price_to_pay() {
-    let usd = currency("USD");
     let rows = [
         PriceRow { amount: money("40.00 USD"), group: None, window: Window::ALWAYS },
         PriceRow { amount: money("24.00 USD"), group: None, window: Window { starts_at: Some(at("2026-01-01T00:00:00Z")), ends_at: None } },
     ];
-    let none = RateTable::default();
-    let buyer = Buyer { currency: usd, groups: &[], channel: Channel::Cart };
-    let market = Market { base_currency: usd, rates: &none };
-    let quote = quote(&Prices { rows: &rows, ..Prices::default() }, &buyer, &market, 10, now()).expect("a price");
+    let quote = quoted(&rows, None, 10);
     let line = LineFacts { quantity: 10, subtotal: Some(quote.subtotal), ..line(1, "0 JPY") };
     let replay = played("USD", &[line], &held([percent("70", Scope::Order)]));
     assert_eq!(told(&replay), ["168.00"]);
@@ -364,6 +367,33 @@ fn r32_a_pack_comes_before_discounts_and_no_discount_touches_it() {
     let all = Draft { scope: Scope::Order, ..pack(1, "10.00 USD", 5) };
     assert_eq!(left(&played("USD", &cart, &held([all]))), [1000, 2000]);
     assert_eq!(left(&played("USD", &cart, &held([pack(1, "10.00 USD", 5), pack(1, "25.00 USD", 5)]))), [2500, 2000]);
+}
+
+/// R32, R79: company, list and schedule first, then the pack, then discounts: each is a step that the price is computed from.
+#[test]
+fn r32_r79_packs_and_discounts_are_steps_of_the_price() {
+    let rows = [PriceRow { amount: money("40.00 USD"), group: None, window: Window::ALWAYS }];
+    let off = |percent: &str| TierPrice::PercentOff(crate::money::Percent::parse(percent).expect("a percentage"));
+    let tiers = vec![Tier { min_quantity: 1, price: off("0") }, Tier { min_quantity: 2, price: off("50") }];
+    for (mode, subtotal, steps) in [(ScheduleMode::Slab, 6000, 2), (ScheduleMode::Graduated, 8000, 3)] {
+        let schedule = Schedule::new(mode, AppliesTo::All, tiers.clone()).expect("a schedule");
+        let found = quoted(&rows, Some(&schedule), 3);
+        assert_eq!((found.subtotal.minor, found.steps.len()), (subtotal, steps));
+        let line = LineFacts { quantity: 3, subtotal: Some(found.subtotal), ..line(1, "0 JPY") };
+        let replay = played("USD", &[line], &held([pack(1, "25.00 USD", 10)]));
+        let taken = replay.lines[0].pack.expect("a pack");
+        let packed = found.clone().packed(taken.price, taken.rate).expect("a price");
+        assert_eq!((packed.unit_price, packed.subtotal), (Some(taken.unit_price), taken.subtotal));
+        assert_eq!(packed.subtotal, money("75.00 USD"));
+        assert_eq!(fold(&packed.steps), Ok(Folded::Unit(money("25.00 USD"))));
+        let discounted = found.clone().discounted(money("7.50 USD"));
+        assert_eq!((discounted.subtotal, fold(&discounted.steps)), (found.subtotal, fold(&found.steps)));
+        let last = discounted.steps.last().expect("a step");
+        assert_eq!((last.rule, last.amount, last.label()), (Rule::Coupon, money("7.50 USD"), "Coupon"));
+        assert_eq!(found.clone().discounted(money("0 USD")), found);
+        let kept = serde_json::to_string(&packed).expect("JSON");
+        assert_eq!(serde_json::from_str::<Quote>(&kept).expect("a quote"), packed);
+    }
 }
 
 /// R64: a discount never touches a product that sells credits, and no coupon one that takes none.
