@@ -349,12 +349,12 @@ pub fn quote(prices: &Prices<'_>, buyer: &Buyer<'_>, market: &Market<'_>, quanti
     let context = Context { currency: buyer.currency, market, now };
     let found = price_found(prices, buyer, &context)?;
     let list_price = context.pick(Rule::ListPrice, rows_at(prices, PriceLevel::List, now)).and_then(Result::ok).map(|found| found.price);
-    let mut effects = found.effects();
+    let mut steps = found.steps()?;
     let schedule = prices.schedule.filter(|schedule| buyer.channel == Channel::SalesOrder || schedule.applies_to() == AppliesTo::All);
     if let Some(schedule) = schedule {
-        context.apply_schedule(schedule, found.price, quantity, &mut effects)?;
+        context.apply_schedule(schedule, found.price, quantity, &mut steps)?;
     }
-    compute(quantity, list_price, effects)
+    steps.quote(quantity, list_price)
 }
 
 /// What steps come to.
@@ -378,18 +378,27 @@ pub fn fold(steps: &[Step]) -> Result<Folded, MoneyError> {
     folding.result()
 }
 
-fn compute(quantity: u32, list_price: Option<Money>, effects: Vec<(Rule, Effect)>) -> Result<Quote, Unavailable> {
-    let mut folding = Folding::default();
-    let mut steps = Vec::with_capacity(effects.len());
-    for (rule, effect) in effects {
-        let amount = folding.apply(&effect)?;
-        steps.push(Step { rule, effect, amount });
+/// Steps on their way to a quote, each computed from those before it.
+#[derive(Debug, Default)]
+struct Steps {
+    folding: Folding,
+    steps: Vec<Step>,
+}
+
+impl Steps {
+    fn push(&mut self, rule: Rule, effect: Effect) -> Result<(), Unavailable> {
+        let amount = self.folding.apply(&effect)?;
+        self.steps.push(Step { rule, effect, amount });
+        Ok(())
     }
-    let (unit_price, subtotal) = match folding.result()? {
-        Folded::Unit(unit) => (Some(unit), unit.times(i64::from(quantity))?),
-        Folded::Parts(sum) => (None, sum),
-    };
-    Ok(Quote { quantity, unit_price, list_price, subtotal, steps })
+
+    fn quote(self, quantity: u32, list_price: Option<Money>) -> Result<Quote, Unavailable> {
+        let (unit_price, subtotal) = match self.folding.result()? {
+            Folded::Unit(unit) => (Some(unit), unit.times(i64::from(quantity))?),
+            Folded::Parts(sum) => (None, sum),
+        };
+        Ok(Quote { quantity, unit_price, list_price, subtotal, steps: self.steps })
+    }
 }
 
 /// A unit price on its way: an exact fraction of minor units, rounded only where an amount is needed.
@@ -495,12 +504,14 @@ struct Found {
 
 impl Found {
     /// The steps to it.
-    fn effects(&self) -> Vec<(Rule, Effect)> {
+    fn steps(&self) -> Result<Steps, Unavailable> {
         // Room for a schedule's tier as well.
-        let mut effects = Vec::with_capacity(3);
-        effects.push((self.rule, Effect::Start(self.start)));
-        effects.extend(self.rate.map(|rate| (Rule::Conversion, Effect::Convert(rate))));
-        effects
+        let mut steps = Steps { folding: Folding::default(), steps: Vec::with_capacity(3) };
+        steps.push(self.rule, Effect::Start(self.start))?;
+        if let Some(rate) = self.rate {
+            steps.push(Rule::Conversion, Effect::Convert(rate))?;
+        }
+        Ok(steps)
     }
 }
 
@@ -565,21 +576,15 @@ impl Context<'_> {
         Unavailable::NoRate { from: self.market.base_currency, to: self.currency }
     }
 
-    fn apply_schedule(
-        &self,
-        schedule: &Schedule,
-        found: Money,
-        quantity: u32,
-        effects: &mut Vec<(Rule, Effect)>,
-    ) -> Result<(), Unavailable> {
+    fn apply_schedule(&self, schedule: &Schedule, found: Money, quantity: u32, steps: &mut Steps) -> Result<(), Unavailable> {
         match schedule.mode() {
             ScheduleMode::Slab => match schedule.tier(quantity).map(|tier| tier.price) {
                 Some(TierPrice::PercentOff(percent)) if percent.units() > 0 => {
-                    effects.push((Rule::QuantityTier, Effect::PercentOff(percent)))
+                    steps.push(Rule::QuantityTier, Effect::PercentOff(percent))?;
                 }
                 Some(TierPrice::Fixed(price)) => {
                     if let Some((price, rate)) = self.lower(price, found)? {
-                        effects.push((Rule::QuantityTier, Effect::Replace { price, rate }));
+                        steps.push(Rule::QuantityTier, Effect::Replace { price, rate })?;
                     }
                 }
                 Some(TierPrice::PercentOff(_)) | None => {}
@@ -594,7 +599,7 @@ impl Context<'_> {
                             None => PartPrice::AsFound,
                         },
                     };
-                    effects.push((Rule::GraduatedTier, Effect::Part { units, price }));
+                    steps.push(Rule::GraduatedTier, Effect::Part { units, price })?;
                 }
             }
         }

@@ -3,6 +3,8 @@
 //! Always true here: packs come before discounts, and among themselves coupons come in the order in which they were added (R69); a line takes
 //! the first that reaches it and no other (R70); what one coupon cannot give is left out and told, and never disturbs the others.
 
+use std::cmp::Reverse;
+
 use chrono::{DateTime, Utc};
 
 use super::condition::{self, Nothing, Obstacle};
@@ -284,7 +286,7 @@ struct End {
     given: Result<Outcome, Nothing>,
 }
 
-/// A line that a coupon takes, and what it costs.
+/// A line that a coupon takes or may take, and what it costs.
 #[derive(Clone, Copy)]
 struct Taken {
     place: usize,
@@ -297,8 +299,10 @@ struct Pass<'a> {
     coupons: &'a [Added<'a>],
     around: &'a Circumstances<'a>,
     exchange: Exchange<'a>,
-    /// Line by line, what it costs before any coupon, if coupons reach it at all.
-    prices: Vec<Result<i64, Obstacle>>,
+    /// The lines that coupons reach at all, with what they cost before any.
+    by_place: Vec<Taken>,
+    /// The same, the dearest first, of equal ones the first: most coupons are for one item and need to look at a few lines only.
+    by_price: Vec<Taken>,
     outcomes: Vec<LineOutcome>,
     ends: Vec<End>,
 }
@@ -317,12 +321,17 @@ impl<'a> Pass<'a> {
         let ends = coupons
             .iter()
             .map(|added| End { status: condition::status(added, around.now), given: Err(Nothing::NoLine(Obstacle::EmptyCart)) });
+        let prices = facts.iter().enumerate().map(|(place, line)| (place, condition::price(line, around.currency)));
+        let by_place: Vec<Taken> = prices.filter_map(|(place, price)| price.ok().map(|minor| Taken { place, minor })).collect();
+        let mut by_price = by_place.clone();
+        by_price.sort_unstable_by_key(|line| (Reverse(line.minor), line.place));
         Self {
             facts,
             coupons,
             around,
             exchange: Exchange { currency: around.currency, rates: around.rates, now: around.now },
-            prices: facts.iter().map(|line| condition::price(line, around.currency)).collect(),
+            by_place,
+            by_price,
             outcomes: outcomes.collect(),
             ends: ends.collect(),
         }
@@ -356,10 +365,9 @@ impl<'a> Pass<'a> {
     fn meets_minimum(&self, rules: &Rules) -> Result<Option<ExchangeRate>, Nothing> {
         let Some(minimum) = rules.limits.minimum else { return Ok(None) };
         let currency = self.around.currency;
-        let reached = self.prices.iter().zip(self.facts).filter_map(|(price, line)| {
-            let price = (*price).ok()?;
-            condition::is_for(rules, line).ok().map(|()| Money::new(price, currency))
-        });
+        let lines =
+            self.by_place.iter().filter(|line| self.facts.get(line.place).is_some_and(|facts| condition::is_for(rules, facts).is_ok()));
+        let reached = lines.map(|line| Money::new(line.minor, currency));
         let subtotal = Money::sum(currency, reached)?;
         if subtotal.is_zero() {
             return Err(self.out_of_reach(rules));
@@ -372,28 +380,25 @@ impl<'a> Pass<'a> {
     /// discount saves grows with the price of the line or stays, so on the dearest it saves most; and where it saves the same on several, the
     /// dearest is to be taken in any case.
     fn to_take(&self, rules: &Rules) -> Result<Vec<Taken>, Nothing> {
-        let mut taken: Vec<Taken> = Vec::new();
-        for (place, ((price, line), outcome)) in self.prices.iter().zip(self.facts).zip(&self.outcomes).enumerate() {
-            let (Ok(minor), None) = (*price, outcome.coupon) else { continue };
-            // Limits take longest to look at, so a line that is not dearer is left out before.
-            let dearest = taken.last().filter(|_| rules.scope == Scope::Item);
-            if dearest.is_some_and(|best| minor <= best.minor) || condition::is_for(rules, line).is_err() {
-                continue;
-            }
-            if rules.scope == Scope::Item {
-                taken.clear();
-            }
-            taken.push(Taken { place, minor });
-        }
+        let lines = match rules.scope {
+            Scope::Item => &self.by_price,
+            Scope::Order => &self.by_place,
+        };
+        let mut free = lines.iter().copied().filter(|line| {
+            let open = self.outcomes.get(line.place).is_some_and(|outcome| outcome.coupon.is_none());
+            open && self.facts.get(line.place).is_some_and(|facts| condition::is_for(rules, facts).is_ok())
+        });
+        let taken: Vec<Taken> = match rules.scope {
+            Scope::Item => free.next().into_iter().collect(),
+            Scope::Order => free.collect(),
+        };
         if taken.is_empty() { Err(self.out_of_reach(rules)) } else { Ok(taken) }
     }
 
     /// Why the coupon reaches no line: what stopped the one that came furthest.
     fn out_of_reach(&self, rules: &Rules) -> Nothing {
-        let obstacles = self.prices.iter().zip(self.facts).map(|(price, line)| match price {
-            Err(obstacle) => *obstacle,
-            Ok(_) => condition::is_for(rules, line).err().unwrap_or(Obstacle::Taken),
-        });
+        let obstacle = |line| condition::price(line, self.around.currency).and_then(|_| condition::is_for(rules, line)).err();
+        let obstacles = self.facts.iter().map(|line| obstacle(line).unwrap_or(Obstacle::Taken));
         Nothing::NoLine(obstacles.max().unwrap_or(Obstacle::EmptyCart))
     }
 
