@@ -360,7 +360,7 @@ mod tests {
 
     /// c09: blanks around a code and its case do not matter; R74: the key is the same for all of its spellings.
     #[test]
-    fn c09_each_spelling_of_a_code_has_one_key() {
+    fn c09_r74_each_spelling_of_a_code_or_prefix_has_one_key() {
         for typed in ["ALUM15", "ALUM15  ", " alum15", "Alum15\n", "ａｌｕｍ１５"] {
             assert_eq!(key_of(typed).as_deref(), Some("alum15"), "{typed:?}");
         }
@@ -414,6 +414,16 @@ mod tests {
                 prop_assert_eq!(CouponCode::parse(code.as_str()), Ok(code.clone()));
                 prop_assert_eq!(fold(&code.key()), code.key());
                 prop_assert!((1..=MAX_CODE).contains(&code.as_str().chars().count()));
+            }
+        }
+
+        /// The key of a prefix need be found once for all codes of a batch.
+        #[test]
+        fn the_key_of_a_code_begins_with_the_key_of_its_prefix(typed in "\\PC{1,20}", random in any::<u64>()) {
+            if let Ok(prefix) = Prefix::parse(&typed) {
+                let code = prefix.code(random);
+                let digits = fold(&code[prefix.as_str().len()..]);
+                prop_assert_eq!(fold(&code), prefix.key() + &digits);
             }
         }
 
