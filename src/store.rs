@@ -21,6 +21,7 @@ pub mod cart;
 pub mod catalog;
 pub mod company;
 pub mod company_offer;
+pub mod coupon;
 pub mod enrollment;
 pub mod entitlement;
 pub mod group;

@@ -3,10 +3,17 @@
 pub mod account;
 pub mod audit;
 pub mod cart;
+pub mod cart_coupon;
 pub mod cart_line;
 pub mod company;
 pub mod company_member;
 pub mod company_offer;
+pub mod coupon;
+pub mod coupon_batch;
+pub mod coupon_code;
+pub mod coupon_customer;
+pub mod coupon_use;
+pub mod coupon_version;
 pub mod course;
 pub mod discount_schedule;
 pub mod discount_schedule_version;

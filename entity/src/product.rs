@@ -52,6 +52,8 @@ pub struct Model {
     pub touched_at: DateTimeUtc,
     /// When it was archived.
     pub archived_at: Option<DateTimeUtc>,
+    /// Whether discounts of coupons reach it.
+    pub couponable: bool,
 }
 
 /// No relations: the store joins by column.

@@ -14,6 +14,7 @@ mod m0005_order;
 mod m0006_payment;
 mod m0007_access;
 mod m0008_work;
+mod m0009_coupon;
 
 /// Applies and reverts the steps.
 #[derive(Debug)]
@@ -30,6 +31,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0006_payment::Migration),
             Box::new(m0007_access::Migration),
             Box::new(m0008_work::Migration),
+            Box::new(m0009_coupon::Migration),
         ]
     }
 }

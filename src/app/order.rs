@@ -586,6 +586,7 @@ fn order_line(view: &CartLineView) -> Result<OrderLine> {
         sku: offer.sku.clone(),
         title: offer.title.clone(),
         product_code: offer.product_code.clone(),
+        coupon: None,
         session: view.line.line.session,
         for_: view.line.line.for_.clone(),
         learner: view.line.learner,

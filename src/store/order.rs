@@ -86,6 +86,8 @@ pub struct OrderLine {
     pub title: String,
     /// Product code then.
     pub product_code: Option<String>,
+    /// The code of the coupon that took it.
+    pub coupon: Option<String>,
     /// Session of an event.
     pub session: Option<SessionId>,
     /// For whom.
@@ -194,6 +196,7 @@ pub async fn insert(txn: &DatabaseTransaction, new: &Order) -> Result<(), DbErr>
             refunded_minor: Set(line.refunded.minor),
             refunded_by_quantity_minor: Set(line.refunded_by_quantity.minor),
             refunded_quantity: Set(i64::from(line.refunded_quantity)),
+            coupon_code: Set(line.coupon.clone()),
         });
     }
     for chunk in rows.chunks(CHUNK) {
@@ -310,6 +313,7 @@ fn line_from_row(row: order_line::Model, learner: Option<person::Model>, currenc
         sku: row.sku,
         title: row.title,
         product_code: row.product_code,
+        coupon: row.coupon_code,
         session: row.session_id.map(Into::into),
         for_: for_from(&row.for_kind, learner)?,
         learner: row.learner_person_id.map(Into::into),

@@ -298,6 +298,7 @@ async fn insert_many(txn: &impl ConnectionTrait, new: &[NewProduct]) -> Result<(
                 created_at: new.created_at,
                 touched_at: new.created_at,
                 archived_at: None,
+                couponable: true,
             });
         }
         let facts = Facts::load(txn, &rows).await?;
