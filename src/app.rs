@@ -29,6 +29,7 @@ pub mod cart;
 pub mod catalog;
 pub mod company;
 pub mod company_offer;
+pub mod coupon_use;
 pub mod entropy;
 pub mod fulfil;
 pub mod gateways;

@@ -105,6 +105,9 @@ pub struct ShopSettings {
     /// Whether an order can have more than one item.
     #[config(env = "BURSAR_SHOP_SEVERAL_ITEMS_PER_ORDER", default = true)]
     pub several_items_per_order: bool,
+    /// Whether the shop takes coupons.
+    #[config(env = "BURSAR_SHOP_COUPONS_ENABLED", default = true)]
+    pub coupons_enabled: bool,
     /// Days for which answers to idempotency keys are kept.
     #[config(env = "BURSAR_SHOP_IDEMPOTENCY_DAYS", default = 30)]
     pub idempotency_days: u32,

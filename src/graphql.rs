@@ -5,6 +5,7 @@ use async_graphql::{MergedObject, MergedSubscription, SDLExportOptions, Schema};
 pub mod account;
 pub mod audit;
 pub mod cart;
+pub mod cart_coupon;
 pub mod catalog;
 pub mod company;
 pub mod company_offer;
@@ -61,6 +62,7 @@ pub struct Mutation(
     company::CompanyMutation,
     company_offer::CompanyOfferMutation,
     cart::CartMutation,
+    cart_coupon::CartCouponMutation,
     account::AccountMutation,
     key::KeyMutation,
     learning::LearningMutation,

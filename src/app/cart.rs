@@ -11,16 +11,19 @@ use domain::cart::{
     Problem, Readiness, Shown,
 };
 use domain::company::{Storefront, may_buy};
+use domain::coupon::replay::NoLongerGives;
+use domain::coupon::usage::{check_added, merge};
 use domain::person::Address;
 use domain::pricing::{LineAmounts, Totals};
 use domain::text::{Email, Sku};
-use domain::{AccountId, CartId, CartLineId, Money, PersonId, ProductId};
+use domain::{AccountId, CartId, CartLineId, CouponCodeId, Money, PersonId, ProductId};
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
 use secrecy::ExposeSecret;
 use serde_json::json;
 use subtle::ConstantTimeEq;
 
 use super::caller::{Caller, Topic};
+use super::coupon_use::{CartCouponView, CartFacts as CouponFacts, Judge};
 use super::entropy::{next_id, secret_text};
 use super::offer::{ContextArgs, Detail, OfferContext, OfferView};
 use super::secrets::Purpose;
@@ -46,6 +49,8 @@ pub struct CartView {
     pub lines: Vec<CartLineView>,
     /// The sums over the lines that have a price; `None` if they are too large for an amount.
     pub totals: Option<Totals>,
+    /// Its coupons in order of adding, and what each gives or why it gives nothing.
+    pub coupons: Vec<CartCouponView>,
     /// What stands wrong with it.
     pub problems: Vec<Problem>,
     /// Whether it can be placed, and what has to be done first.
@@ -65,6 +70,8 @@ pub struct CartLineView {
     pub facts: LineFacts,
     /// What there is to know about it.
     pub notices: Vec<Notice>,
+    /// The code of the coupon that took it.
+    pub coupon: Option<String>,
 }
 
 impl CartLineView {
@@ -119,6 +126,8 @@ pub struct CartClaimed {
 pub struct CartCreate {
     /// The SKU of a first line, for the buyer.
     pub sku: Option<String>,
+    /// The code of a first coupon.
+    pub coupon_code: Option<String>,
     /// The context; fixed from then on.
     pub context: ContextArgs,
 }
@@ -166,13 +175,15 @@ struct Draft {
     /// Lines that this write adds or changes: nothing was shown of them as they are now.
     touched: HashSet<CartLineId>,
     removed: Vec<CartLineId>,
+    /// Whether codes came or went.
+    coupons: bool,
     persons: Vec<NewPerson>,
     change: Change,
 }
 
 impl Draft {
     fn of(cart: Cart) -> Self {
-        Self { cart, touched: HashSet::new(), removed: Vec::new(), persons: Vec::new(), change: Change::Touch }
+        Self { cart, touched: HashSet::new(), removed: Vec::new(), coupons: false, persons: Vec::new(), change: Change::Touch }
     }
 }
 
@@ -229,7 +240,19 @@ impl App {
     /// # Errors
     /// The database's.
     pub async fn cart_view(&self, db: &impl ConnectionTrait, caller: &Caller, cart: Cart, detail: Detail) -> Result<CartView> {
-        self.price(db, caller, cart, detail, &HashSet::new()).await
+        self.price(db, caller, cart, detail, &HashSet::new(), Judge::Reading).await
+    }
+
+    /// The same for placing it: coupons are judged by who buys, whose lock is held from here on.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(super) async fn cart_to_place(&self, txn: &DatabaseTransaction, caller: &Caller, cart: Cart) -> Result<CartView> {
+        if !cart.coupons.is_empty() {
+            let keys = self.customer_keys(txn, &cart, Judge::Placing).await?;
+            store::coupon::lock_customer(txn, &keys).await?;
+        }
+        self.price(txn, caller, cart, Detail::default(), &HashSet::new(), Judge::Placing).await
     }
 
     async fn price(
@@ -239,13 +262,14 @@ impl App {
         cart: Cart,
         detail: Detail,
         touched: &HashSet<CartLineId>,
+        judge: Judge,
     ) -> Result<CartView> {
         let args = ContextArgs { company: cart.company, currency: Some(cart.currency), locale: Some(cart.locale.clone()) };
         let context = self.offer_context_for(db, cart.account, args).await?;
         if self.still_admitted(db, caller, &cart, &context).await? {
-            self.price_in(db, context, cart, detail, touched).await
+            self.price_in(db, context, cart, detail, touched, judge).await
         } else {
-            self.assemble(cart, context, &HashMap::new(), touched)
+            self.assemble(cart, context, &HashMap::new(), touched, &CouponFacts::default())
         }
     }
 
@@ -256,6 +280,7 @@ impl App {
         cart: Cart,
         detail: Detail,
         touched: &HashSet<CartLineId>,
+        judge: Judge,
     ) -> Result<CartView> {
         let mut wanted: Vec<(ProductId, u32)> = cart.lines.iter().map(|line| (line.line.product, line.line.quantity)).collect();
         wanted.sort_unstable_by_key(|(product, quantity)| (product.uuid(), *quantity));
@@ -266,12 +291,14 @@ impl App {
             self.offers_of(db, &context, Detail { owned: cart.account.is_some(), ..detail }, &wanted).await?
         };
         let offers = offers.into_iter().map(|offer| ((offer.product, offer.quantity), offer)).collect();
-        self.assemble(cart, context, &offers, touched)
+        let facts = self.coupon_facts(db, &context, &cart, judge).await?;
+        self.assemble(cart, context, &offers, touched, &facts)
     }
 
     /// Whether the cart's owner may still see the offers of a company that is for its members only; it was checked when the cart was made.
     async fn still_admitted(&self, db: &impl ConnectionTrait, caller: &Caller, cart: &Cart, context: &OfferContext) -> Result<bool> {
-        let (Some(company), Some(account)) = (&context.company, cart.account) else { return Ok(true) };
+        let Some(company) = &context.company else { return Ok(true) };
+        let Some(account) = cart.account else { return Ok(company.storefront == Storefront::Public) };
         let privileged = caller.manages(company.id) || caller.may(Topic::Companies.read()) || caller.may(Topic::Prices.read());
         if company.storefront == Storefront::Public || (privileged && caller.account() == Some(account)) {
             return Ok(true);
@@ -285,16 +312,18 @@ impl App {
         context: OfferContext,
         offers: &HashMap<(ProductId, u32), OfferView>,
         touched: &HashSet<CartLineId>,
+        coupon_facts: &CouponFacts,
     ) -> Result<CartView> {
+        let seen: Vec<Option<&OfferView>> =
+            cart.lines.iter().map(|line| offers.get(&(line.line.product, line.line.quantity)).filter(|offer| offer.visible)).collect();
+        let replayed = self.replay_coupons(&cart, &seen, coupon_facts);
         let mut facts = Vec::with_capacity(cart.lines.len());
         let mut shown_offers = Vec::with_capacity(cart.lines.len());
-        for line in &cart.lines {
-            let offer = offers.get(&(line.line.product, line.line.quantity)).filter(|offer| offer.visible);
-            let amounts = match offer.map(|offer| &offer.quote) {
-                Some(Ok(quote)) => {
-                    // No tax is computed yet, and nothing discounts a cart's line.
-                    let none = Money::zero(quote.subtotal.currency);
-                    let amounts = LineAmounts::new(quote.subtotal, none, 0, self.shop.prices_include_tax);
+        for ((line, offer), outcome) in cart.lines.iter().zip(&seen).zip(&replayed.lines) {
+            let amounts = match outcome.subtotal {
+                Some(subtotal) => {
+                    // No tax is computed yet.
+                    let amounts = LineAmounts::new(subtotal, outcome.discount, 0, self.shop.prices_include_tax);
                     Some(amounts.map_err(|error| internal!("amounts of cart line {}: {error}", line.line.id))?)
                 }
                 _ => None,
@@ -326,9 +355,18 @@ impl App {
             .iter()
             .zip(facts)
             .zip(shown_offers)
-            .map(|((line, facts), offer)| CartLineView { line: line.clone(), offer, notices: rules::notices(&facts), facts })
+            .zip(&replayed.lines)
+            .map(|(((line, facts), offer), outcome)| CartLineView {
+                line: line.clone(),
+                offer,
+                notices: rules::notices(&facts),
+                facts,
+                coupon: outcome.coupon.and_then(|place| cart.coupons.get(place)).map(|held| held.code.code.clone()),
+            })
             .collect();
-        Ok(CartView { cart, context, lines, totals, problems, readiness, payment_methods })
+        let coupons =
+            cart.coupons.iter().cloned().zip(replayed.coupons).map(|(coupon, outcome)| CartCouponView { coupon, outcome }).collect();
+        Ok(CartView { cart, context, lines, totals, coupons, problems, readiness, payment_methods })
     }
 
     /// The gateways that take `total` from a buyer in the context of the company with this key, in the order of the configuration.
@@ -364,6 +402,7 @@ fn fresh_cart(account: Option<AccountId>, secret_hash: Option<String>, context: 
         merged_into: None,
         buyer,
         lines: Vec::new(),
+        coupons: Vec::new(),
     }
 }
 
@@ -375,7 +414,15 @@ impl CartView {
     pub fn check_agreed(&self, expected: Money, now: DateTime<Utc>) -> Result<(), Refusal> {
         let fresh = self.totals.ok_or(CartRefusal::TotalTooLarge)?.total;
         let facts: Vec<LineFacts> = self.lines.iter().map(|line| line.facts.clone()).collect();
-        Ok(rules::check_agreed(expected, fresh, &facts, now)?)
+        rules::check_agreed(expected, fresh, &facts, now)?;
+        // What gave something when it was shown has to give something now.
+        let gone = self.coupons.iter().filter(|view| view.coupon.gave).find_map(|view| view.outcome.reason());
+        gone.map_or(Ok(()), |reason| Err(NoLongerGives::Because(*reason).into()))
+    }
+
+    /// The codes as they are to be kept once this view was answered with.
+    fn coupons_shown(&self) -> Vec<(CouponCodeId, bool)> {
+        self.coupons.iter().map(|view| (view.coupon.code.id, view.outcome.gives())).collect()
     }
 
     /// The lines as they are to be kept once this view was answered with: with what it shows of them.
@@ -422,13 +469,23 @@ impl App {
             let line = NewLine { product, session: None, for_: For::SelfBuyer, quantity: 1 };
             self.apply(&mut draft, vec![LineChange::Add(line)], &HashMap::new());
         }
-        let view = self.price_in(db, context, draft.cart, detail, &draft.touched).await?;
+        if let Some(typed) = &cmd.coupon_code {
+            let coupon = self.typed_coupon(db, caller, &draft.cart, typed).await.map_err(|error| at("couponCode", error))?;
+            draft.cart.coupons.push(coupon);
+        }
+        let view = self.price_in(db, context, draft.cart, detail, &draft.touched, Judge::Reading).await?;
+        for coupon in &view.coupons {
+            check_added(&coupon.outcome).map_err(|refusal| Refusal { field: vec!["couponCode".to_owned()], ..refusal })?;
+        }
         for line in &view.lines {
             rules::check_offer(line.facts.offer.as_ref()).map_err(|refusal| Refusal { field: vec!["sku".to_owned()], ..refusal })?;
         }
         let txn = self.db.begin().await?;
         store::cart::insert(&txn, &view.cart, now).await?;
         store::cart::save_lines(&txn, view.cart.id, &view.lines_shown()).await?;
+        if !view.coupons.is_empty() {
+            store::coupon::save_cart(&txn, view.cart.id, &view.coupons_shown(), now).await?;
+        }
         txn.commit().await?;
         Ok(CartCreated { cart: view, secret })
     }
@@ -456,7 +513,7 @@ impl App {
         let changes = rules::set_lines(&existing, cmd.lines, self.shop.several_items_per_order)?;
         let mut draft = Draft::of(cart);
         self.apply(&mut draft, changes, &HashMap::new());
-        let view = self.price(&txn, caller, draft.cart.clone(), detail, &draft.touched).await?;
+        let view = self.price(&txn, caller, draft.cart.clone(), detail, &draft.touched, Judge::Reading).await?;
         let mut refusals: Vec<(usize, Refusal)> = Vec::new();
         for line in view.lines.iter().filter(|line| draft.touched.contains(&line.line.line.id)) {
             if let Err(refusal) = rules::check_offer(line.facts.offer.as_ref()) {
@@ -493,7 +550,7 @@ impl App {
         let mut draft = Draft::of(cart);
         draft.cart.lines.retain(|line| !cmd.lines.contains(&line.line.id));
         draft.removed = cmd.lines;
-        let view = self.price(&txn, caller, draft.cart.clone(), detail, &draft.touched).await?;
+        let view = self.price(&txn, caller, draft.cart.clone(), detail, &draft.touched, Judge::Reading).await?;
         self.save(txn, draft, view).await
     }
 
@@ -512,7 +569,7 @@ impl App {
         draft.cart.buyer = Some(Person { id, email: Some(cmd.email.clone()), name: cmd.name.clone(), address: cmd.address.clone() });
         draft.persons.push(self.new_person(id, cmd.email, cmd.name, cmd.address));
         draft.change = Change::Buyer(id);
-        let view = self.price(&txn, caller, draft.cart.clone(), detail, &draft.touched).await?;
+        let view = self.price(&txn, caller, draft.cart.clone(), detail, &draft.touched, Judge::Reading).await?;
         self.save(txn, draft, view).await
     }
 
@@ -554,6 +611,10 @@ impl App {
                     .collect();
                 let mut draft = Draft::of(own);
                 self.apply(&mut draft, merged.changes, &learners);
+                let codes = |cart: &Cart| cart.coupons.iter().map(|held| held.code.id).collect::<Vec<_>>();
+                let kept = merge(&codes(&draft.cart), &codes(&guest));
+                let all: Vec<_> = draft.cart.coupons.iter().chain(&guest.coupons).cloned().collect();
+                draft.cart.coupons = kept.iter().filter_map(|code| all.iter().find(|held| held.code.id == *code)).cloned().collect();
                 wrote(store::cart::change(&txn, id, guest.version, Change::MergedInto(draft.cart.id), now).await?, id)?;
                 (draft, merged.notices)
             }
@@ -565,7 +626,10 @@ impl App {
             }
         };
         let own = draft.cart.id;
-        let mut view = self.price(&txn, caller, draft.cart.clone(), detail, &draft.touched).await?;
+        let mut view = self.price(&txn, caller, draft.cart.clone(), detail, &draft.touched, Judge::Reading).await?;
+        if !view.coupons.is_empty() {
+            store::coupon::save_cart(&txn, own, &view.coupons_shown(), now).await?;
+        }
         if own != id {
             store::cart::save_lines(&txn, own, &view.lines_shown()).await?;
             wrote(store::cart::change(&txn, own, draft.cart.version, Change::Touch, now).await?, own)?;
@@ -601,11 +665,30 @@ impl App {
     /// # Errors
     /// The database's.
     pub async fn cart_shown_save(&self, txn: &DatabaseTransaction, view: &CartView) -> Result<()> {
+        if !view.coupons.is_empty() {
+            store::coupon::save_cart(txn, view.cart.id, &view.coupons_shown(), self.now()).await?;
+        }
         Ok(store::cart::save_lines(txn, view.cart.id, &view.lines_shown()).await?)
     }
 
+    /// Prices a cart whose codes were changed, and keeps it unless `check` refuses.
+    pub(super) async fn cart_coupons_write(
+        &self,
+        txn: DatabaseTransaction,
+        caller: &Caller,
+        cart: Cart,
+        detail: Detail,
+        check: impl FnOnce(&CartView) -> Result<()>,
+    ) -> Result<CartWritten> {
+        let mut draft = Draft::of(cart);
+        draft.coupons = true;
+        let view = self.price(&txn, caller, draft.cart.clone(), detail, &draft.touched, Judge::Reading).await?;
+        check(&view)?;
+        self.save(txn, draft, view).await
+    }
+
     /// The cart, held and open for writing at the version expected; or else the fresh cart to answer with.
-    async fn cart_to_write(
+    pub(super) async fn cart_to_write(
         &self,
         txn: &DatabaseTransaction,
         caller: &Caller,
@@ -672,6 +755,9 @@ impl App {
         store::person::insert(&txn, &draft.persons, now).await?;
         store::cart::remove_lines(&txn, id, &draft.removed).await?;
         store::cart::save_lines(&txn, id, &view.lines_shown()).await?;
+        if draft.coupons || !view.coupons.is_empty() {
+            store::coupon::save_cart(&txn, id, &view.coupons_shown(), now).await?;
+        }
         wrote(store::cart::change(&txn, id, draft.cart.version, draft.change, now).await?, id)?;
         txn.commit().await?;
         self.changed(id.uuid());
@@ -683,6 +769,16 @@ impl App {
 /// A conditional write to a cart whose row is held cannot miss.
 fn wrote(written: bool, id: CartId) -> Result<()> {
     if written { Ok(()) } else { Err(internal!("cart {id} changed while it was held")) }
+}
+
+/// The error, at another field.
+fn at(field: &str, error: Error) -> Error {
+    match error {
+        Error::Refused(refusals) => {
+            Error::Refused(refusals.into_iter().map(|refusal| Refusal { field: vec![field.to_owned()], ..refusal }).collect())
+        }
+        other => other,
+    }
 }
 
 /// The error with its fields further out.

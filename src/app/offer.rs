@@ -442,6 +442,18 @@ impl App {
         self.price_facts(db, context, rows, schedules).await
     }
 
+    /// The exchange rates from these currencies into that of the context; no statement for none.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(super) async fn rates_into(&self, db: &impl ConnectionTrait, context: &OfferContext, bases: &[Currency]) -> Result<RateTable> {
+        if bases.is_empty() {
+            return Ok(RateTable::default());
+        }
+        let rates = store::offer::rates(db, &context.viewpoint(), bases, context.currency).await?;
+        RateTable::new(rates).map_err(|reason| internal!("stored exchange rates: {reason}"))
+    }
+
     async fn price_facts(
         &self,
         db: &impl ConnectionTrait,
@@ -465,11 +477,7 @@ impl App {
             .collect();
         bases.sort_unstable();
         bases.dedup();
-        let rates = match bases.is_empty() {
-            true => RateTable::default(),
-            false => RateTable::new(store::offer::rates(db, &view, &bases, context.currency).await?)
-                .map_err(|reason| internal!("stored exchange rates: {reason}"))?,
-        };
+        let rates = self.rates_into(db, context, &bases).await?;
         Ok(PriceFacts { rows, schedules, rates })
     }
 

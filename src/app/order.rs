@@ -17,8 +17,8 @@ use serde_json::json;
 
 use super::caller::{Caller, Topic, Who};
 use super::cart::{CartLineView, CartView};
+use super::coupon_use::rates_used;
 use super::gateways::Instance;
-use super::offer::Detail;
 use super::payment::{News, Order, OrderFilter, OrderLine, Payment, Ran, Refund, Road, money_fault, new_attempt};
 use super::{Answer, App, Object, entropy};
 use crate::error::{Error, Result};
@@ -107,17 +107,12 @@ impl App {
                 format!("This cart is order {number} already. Pay that order with paymentRetry, or cancel it first."),
             ));
         }
-        let view = self.cart_view(&txn, caller, cart, Detail::default()).await?;
+        let view = self.cart_to_place(&txn, caller, cart).await?;
         view.readiness.clone().guard()?;
         let totals = view.totals.ok_or_else(|| internal!("a cart without a total passed its readiness"))?;
         let total = totals.total;
         if let Err(refusal) = view.check_agreed(cmd.expected_total, now) {
-            txn.rollback().await?;
-            let txn = self.db.begin().await?;
-            // What is shown from here on is what the next placing is measured against.
-            self.cart_shown_save(&txn, &view).await?;
-            txn.commit().await?;
-            return Ok(Placed::Changed(cmd.cart, vec![refusal]));
+            return self.not_as_shown(txn, caller, &cmd, refusal).await;
         }
         let instance = if total.is_zero() {
             None
@@ -126,6 +121,9 @@ impl App {
         };
         let order = self.order_of(caller, &view, totals, instance, now)?;
         store::order::insert(&txn, &order).await?;
+        if let Some(refusal) = self.uses_take(&txn, &order, &view).await? {
+            return self.not_as_shown(txn, caller, &cmd, refusal).await;
+        }
         store::cart::ordered(&txn, order.cart, order.id, now).await?;
         match (instance, &cmd.method) {
             (Some(instance), Some(method)) => {
@@ -171,6 +169,20 @@ impl App {
         })
     }
 
+    /// Undoes a placing, keeps the cart as it is now as what was shown, since the next placing is measured against that, and says what is
+    /// another thing than before.
+    async fn not_as_shown(&self, txn: DatabaseTransaction, caller: &Caller, cmd: &OrderPlace, refusal: Refusal) -> Result<Placed> {
+        txn.rollback().await?;
+        let txn = self.db.begin().await?;
+        let cart = self.cart_for(&txn, caller, cmd.cart).await?;
+        if cart.order.is_none() {
+            let view = self.cart_to_place(&txn, caller, cart).await?;
+            self.cart_shown_save(&txn, &view).await?;
+        }
+        txn.commit().await?;
+        Ok(Placed::Changed(cmd.cart, vec![refusal]))
+    }
+
     fn order_of(&self, caller: &Caller, view: &CartView, totals: Totals, instance: Option<&Instance>, now: DateTime<Utc>) -> Result<Order> {
         let cart = &view.cart;
         let buyer = cart.buyer.as_ref().ok_or_else(|| internal!("a cart without a buyer passed its readiness"))?;
@@ -184,6 +196,7 @@ impl App {
             .filter_map(|line| line.offer.as_ref())
             .filter_map(|offer| offer.quote.as_ref().ok())
             .flat_map(|quote| quote.rates_used())
+            .chain(rates_used(view))
         {
             if !rates.contains(&rate) {
                 rates.push(rate);
@@ -279,6 +292,7 @@ impl App {
         let ends = cancel(order.status, &states).map_err(|refusal| Refusal::from(refusal).under(["orderId"]))?;
         let change = StateChange { from: order.status, to: OrderStatus::Cancelled, now, paid_by: None };
         store::order::advance(&txn, id, &change).await?;
+        self.uses_move(&txn, &order, OrderStatus::Cancelled).await?;
         store::cart::reopen(&txn, order.cart, order.id, now).await?;
         self.end_attempts(&txn, &order, &attempts, &ends).await?;
         let object = Object { kind: "order", id: id.uuid(), company: order.company.map(CompanyId::uuid) };
@@ -334,6 +348,7 @@ impl App {
         }
         let to = advance(order.status, &OrderEvent::Lapsed).map_err(|refusal| internal!("{}: {refusal}", order.number))?;
         store::order::advance(&txn, id, &StateChange { from: order.status, to, now, paid_by: None }).await?;
+        self.uses_move(&txn, &order, to).await?;
         store::cart::reopen(&txn, order.cart, order.id, now).await?;
         txn.commit().await?;
         // Part payments that were recorded so far go back.
@@ -586,7 +601,7 @@ fn order_line(view: &CartLineView) -> Result<OrderLine> {
         sku: offer.sku.clone(),
         title: offer.title.clone(),
         product_code: offer.product_code.clone(),
-        coupon: None,
+        coupon: view.coupon.clone(),
         session: view.line.line.session,
         for_: view.line.line.for_.clone(),
         learner: view.line.learner,

@@ -11,6 +11,7 @@ use domain::{CourseId, Money, OrderId, OrderLineId};
 
 use super::App;
 use super::caller::{Caller, Topic, Who};
+use super::coupon_use::CouponUse;
 use super::grant::Given;
 use super::payment::{Dispute, Order, Payment, Refund, money_facts};
 use crate::error::Result;
@@ -25,6 +26,8 @@ pub struct OrderParts {
     pub buyer: bool,
     /// The payments.
     pub payments: bool,
+    /// The uses of coupons.
+    pub coupons: bool,
     /// The refunds.
     pub refunds: bool,
     /// The disputes.
@@ -42,6 +45,7 @@ impl OrderParts {
         Self {
             buyer: self.buyer || other.buyer,
             payments: self.payments || other.payments,
+            coupons: self.coupons || other.coupons,
             refunds: self.refunds || other.refunds,
             disputes: self.disputes || other.disputes,
             receipt: self.receipt || other.receipt,
@@ -59,6 +63,8 @@ pub struct OrderView {
     pub buyer: Option<Person>,
     /// The attempts to pay it.
     pub payments: Vec<Payment>,
+    /// The uses of coupons.
+    pub coupons: Vec<CouponUse>,
     /// The refunds.
     pub refunds: Vec<Refund>,
     /// The disputes.
@@ -171,6 +177,7 @@ impl App {
             buyers = store::person::by_ids(db, &wanted).await?.into_iter().map(|person| (person.id, person)).collect();
         }
         let mut payments = if parts.payments || parts.disputes { store::payment::of_orders(db, &ids).await? } else { HashMap::new() };
+        let mut coupons = if parts.coupons { store::coupon::uses_of_orders(db, &ids).await? } else { HashMap::new() };
         let mut refunds = if parts.refunds { store::payment::refunds_of(db, &ids).await? } else { HashMap::new() };
         let disputes = if parts.disputes {
             let of: Vec<_> = payments.values().flatten().map(|payment| payment.id).collect();
@@ -188,6 +195,7 @@ impl App {
                     buyer: buyers.get(&order.buyer).cloned(),
                     disputes: disputes.iter().filter(|row| payments.iter().any(|payment| payment.id == row.payment)).cloned().collect(),
                     payments,
+                    coupons: coupons.remove(&order.id).unwrap_or_default(),
                     refunds: refunds.remove(&order.id).unwrap_or_default(),
                     receipt: receipts.remove(&order.id),
                     steps: steps.remove(&order.id).unwrap_or_default(),

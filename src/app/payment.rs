@@ -479,7 +479,7 @@ impl App {
                 Some(_) => PaidBy::Another,
                 None => PaidBy::Nobody,
             },
-            everything_there: !lapsed || store::order::all_there(txn, &products).await?,
+            everything_there: !lapsed || (store::order::all_there(txn, &products).await? && self.uses_there(txn, order).await?),
             cart_taken: lapsed && store::order::cart_taken(txn, order.cart, order.id).await?,
         };
         match rule::settle(&facts).map_err(money_fault)? {
@@ -540,6 +540,10 @@ impl App {
         let change = StateChange { from: order.status, to, now, paid_by: Some(by) };
         if !store::order::advance(txn, order.id, &change).await? {
             return Err(internal!("{} was changed under its lock", order.number));
+        }
+        if !self.uses_move(txn, order, to).await? {
+            // Decided anew when this is tried again: without its coupons the order cannot be honoured.
+            return Err(internal!("a coupon of {} was used up meanwhile", order.number));
         }
         if matches!(event, OrderEvent::Honoured) && !store::cart::ordered(txn, order.cart, order.id, now).await? {
             return Err(internal!("the cart of {} was taken meanwhile", order.number));

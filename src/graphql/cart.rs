@@ -8,6 +8,7 @@ use domain::person::Address as PostalAddress;
 use domain::refusal::Reason;
 use domain::text::{self, Email};
 
+use super::cart_coupon::CartCoupon;
 use super::error::{UserError, UserErrorCode, answer, outcome, scope};
 use super::offer::{ContextInput, Offer, PriceContext, detail};
 use super::scalar::{CurrencyCode, Long, Money, input_id, input_ids, named_enum};
@@ -190,6 +191,8 @@ pub struct CartLine {
     pub tax: Option<Money>,
     /// What is to pay for the line; null without a price.
     pub total: Option<Money>,
+    /// The code of the coupon that took it.
+    pub coupon: Option<String>,
     /// What there is to know about it: what is gone, changed since the cart was last written, or owned already.
     pub notices: Vec<CartNotice>,
 }
@@ -214,6 +217,7 @@ impl CartLine {
             discount: amounts.map(|amounts| amounts.discount.into()),
             tax: amounts.map(|amounts| amounts.tax.into()),
             total: amounts.map(|amounts| amounts.total.into()),
+            coupon: view.coupon,
             notices,
         }
     }
@@ -237,6 +241,8 @@ pub struct Cart {
     pub context: Arc<PriceContext>,
     /// The lines in order of adding.
     pub lines: Vec<CartLine>,
+    /// Its coupons in order of adding: what each saves on which line, or why it does nothing.
+    pub coupons: Vec<CartCoupon>,
     /// How it can be paid as it is now; empty while there is nothing to pay.
     pub payment_methods: Vec<CartPaymentMethod>,
     /// Sum of the lines' subtotals; lines without a price are left out, here and below. Null only if the sums are too large for an amount,
@@ -271,6 +277,7 @@ impl From<CartView> for Cart {
             locale: cart.locale,
             lines: view.lines.into_iter().map(|line| CartLine::new(line, &context)).collect(),
             context,
+            coupons: view.coupons.into_iter().map(CartCoupon::from).collect(),
             payment_methods: view
                 .payment_methods
                 .into_iter()
@@ -388,6 +395,8 @@ impl CartLineInput {
 pub struct CartCreateInput {
     /// SKU of a first line, for the buyer; an earlier SKU of the product does as well.
     pub sku: Option<String>,
+    /// The code of a first coupon.
+    pub coupon_code: Option<String>,
     /// Company, currency and locale; fixed from then on.
     pub context: Option<ContextInput>,
 }
@@ -475,7 +484,7 @@ macro_rules! written_payload {
         }
 
         impl $name {
-            fn of(result: Result<CartWritten>) -> async_graphql::Result<Self> {
+            pub(super) fn of(result: Result<CartWritten>) -> async_graphql::Result<Self> {
                 Ok(match outcome(result)? {
                     Ok(written) => Self {
                         cart: Some(written.cart.into()),
@@ -487,6 +496,8 @@ macro_rules! written_payload {
         }
     };
 }
+
+pub(super) use written_payload;
 
 written_payload! {
     /// The cart with the lines set.
@@ -502,7 +513,7 @@ written_payload! {
 }
 
 /// What of the offers of a cart's lines is read, from what was selected below `cart`.
-fn offer_detail(ctx: &Context<'_>) -> Detail {
+pub(super) fn offer_detail(ctx: &Context<'_>) -> Detail {
     detail(&[ctx.look_ahead().field("cart").field("lines").field("offer")])
 }
 
@@ -534,7 +545,7 @@ impl CartMutation {
             let Some(context) = ContextInput::parse(input.context)? else {
                 return Err(Refusal::not_found("company").under(["context", "companyId"]).into());
             };
-            app.cart_create(caller, CartCreate { sku: input.sku, context }, offer_detail(ctx)).await
+            app.cart_create(caller, CartCreate { sku: input.sku, coupon_code: input.coupon_code, context }, offer_detail(ctx)).await
         }
         .await;
         Ok(match outcome(made)? {

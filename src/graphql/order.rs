@@ -9,6 +9,7 @@ use super::connection::{List, connection, wants_total};
 use super::error::{UserError, answer, outcome, payload, scope};
 use super::scalar::{Decimal, Long, Money, MoneyInput, input_id, input_ids, instant, named_enum};
 use crate::app::caller::Caller;
+use crate::app::coupon_use::CouponUse;
 use crate::app::order::{OrderPaymentRecord, OrderPlace, PaymentMethod, Placed};
 use crate::app::order_view::{OrderParts, OrderView};
 use crate::app::payment::{self as app, OrderFilter};
@@ -162,6 +163,10 @@ impl Order {
     async fn closed_at(&self) -> Option<DateTime<Utc>> {
         self.0.order.closed_at
     }
+    /// The coupons that it used, in order of adding.
+    async fn coupons(&self) -> Vec<OrderCoupon> {
+        self.0.coupons.iter().map(OrderCoupon::from).collect()
+    }
     /// The attempts to pay it, in order.
     async fn payments(&self) -> Vec<Payment> {
         self.0.payments.iter().cloned().map(Payment).collect()
@@ -194,6 +199,33 @@ impl Order {
     /// How far giving what was paid for has come.
     async fn fulfilment(&self) -> Fulfilment {
         Fulfilment { steps: self.0.steps.iter().map(|step| FulfilmentStep::from(step.clone())).collect() }
+    }
+}
+
+named_enum! {
+    /// Where a use of a coupon stands: RESERVED while its order waits for the payment, SPENT once that was paid, whatever is refunded later,
+    /// FREED when it was cancelled or lapsed.
+    CouponUseState(domain::coupon::UseState)
+}
+
+/// A coupon that an order used.
+#[derive(Debug, Clone, SimpleObject)]
+pub struct OrderCoupon {
+    /// The code.
+    pub code: String,
+    /// What it took off; null for a pack.
+    pub savings: Option<Money>,
+    /// Where its use stands.
+    pub state: CouponUseState,
+}
+
+impl From<&CouponUse> for OrderCoupon {
+    fn from(used: &CouponUse) -> Self {
+        Self {
+            code: used.code.clone(),
+            savings: Some(used.discount).filter(|discount| !discount.is_zero()).map(Money::from),
+            state: used.state.into(),
+        }
     }
 }
 
@@ -268,6 +300,10 @@ impl OrderLine {
     /// Units.
     async fn quantity(&self) -> u32 {
         self.0.quantity
+    }
+    /// The code of the coupon that took it.
+    async fn coupon(&self) -> Option<&str> {
+        self.0.coupon.as_deref()
     }
     /// Unit price; empty where the steps of a graduated schedule differ.
     async fn unit_price(&self) -> Option<Money> {
@@ -747,6 +783,7 @@ pub(super) fn parts(look: Lookahead<'_>) -> OrderParts {
     OrderParts {
         buyer: any(&["buyer"]),
         payments: any(&["payments", "declinePage", "refundable"]),
+        coupons: any(&["coupons"]),
         refunds: any(&["refunds"]),
         disputes: any(&["disputes"]),
         receipt: any(&["receipt"]),

@@ -20,6 +20,8 @@ pub struct Shop {
     pub prices_include_tax: bool,
     /// Whether an order can have more than one item.
     pub several_items_per_order: bool,
+    /// Whether the shop takes coupons.
+    pub coupons_enabled: bool,
     /// Version of the server.
     pub version: &'static str,
 }
@@ -41,6 +43,7 @@ impl ShopQuery {
             time_zone: shop.time_zone.name().to_owned(),
             prices_include_tax: shop.prices_include_tax,
             several_items_per_order: shop.several_items_per_order,
+            coupons_enabled: shop.coupons_enabled,
             version: env!("CARGO_PKG_VERSION"),
         })
     }

@@ -8,15 +8,16 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use domain::cart::{CartStatus, Line, Shown};
 use domain::{AccountId, CartId, CartLineId, CompanyId, Currency, OrderId, PersonId};
-use entity::{account, cart, cart_line, order, person};
+use entity::{account, cart, cart_coupon, cart_line, order, person};
 use sea_orm::prelude::Json;
-use sea_orm::sea_query::{Expr, ExprTrait as _, LockType, OnConflict};
+use sea_orm::sea_query::{Expr, ExprTrait as _, LockType, OnConflict, Query};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder,
     QuerySelect, QueryTrait, Select,
 };
 use uuid::Uuid;
 
+use super::coupon::CartCoupon;
 use super::order::{for_from, for_kind};
 use super::person::{self as persons, Person};
 use super::{CHUNK, corrupt};
@@ -50,6 +51,8 @@ pub struct Cart {
     pub buyer: Option<Person>,
     /// The lines in order of adding.
     pub lines: Vec<CartLine>,
+    /// The codes in order of adding.
+    pub coupons: Vec<CartCoupon>,
 }
 
 /// One line of a cart.
@@ -319,6 +322,7 @@ struct Row {
     person_email: Option<String>,
     person_name: Option<String>,
     person_address: Option<Json>,
+    has_coupons: bool,
 }
 
 fn select() -> Select<cart::Entity> {
@@ -328,7 +332,13 @@ fn select() -> Select<cart::Entity> {
         .left_join(account::Entity, Expr::col((account::Entity, account::Column::Id)).equals((cart::Entity, cart::Column::AccountId)))
         .left_join(order::Entity, Expr::col((order::Entity, order::Column::Id)).equals((cart::Entity, cart::Column::OrderId)))
         .left_join(person::Entity, Expr::col((person::Entity, person::Column::Id)).eq(buyer));
+    let coupons = Query::select()
+        .expr(Expr::val(1))
+        .from(cart_coupon::Entity)
+        .and_where(Expr::col((cart_coupon::Entity, cart_coupon::Column::CartId)).equals((cart::Entity, cart::Column::Id)))
+        .to_owned();
     select
+        .expr_as(Expr::exists(coupons), "has_coupons")
         .column_as(order::Column::Number, "order_number")
         .column_as(person::Column::Id, "person_id")
         .column_as(person::Column::Email, "person_email")
@@ -357,6 +367,7 @@ async fn load(db: &impl ConnectionTrait, select: Select<cart::Entity>) -> Result
         .order_by_asc(cart_line::Column::Id)
         .all(db)
         .await?;
+    let coupons = if row.has_coupons { super::coupon::of_cart(db, row.id.into()).await? } else { Vec::new() };
     let buyer = row.person_id.map(|id| persons::from_parts(id, row.person_email.as_deref(), row.person_name, row.person_address));
     Ok(Some(Cart {
         id: row.id.into(),
@@ -372,6 +383,7 @@ async fn load(db: &impl ConnectionTrait, select: Select<cart::Entity>) -> Result
         merged_into: row.merged_into.map(Into::into),
         buyer: buyer.transpose()?,
         lines: lines.into_iter().map(|(line, learner)| line_from_row(line, learner)).collect::<Result<_, _>>()?,
+        coupons,
     }))
 }
 

@@ -63,6 +63,8 @@ const MUTATIONS: &[(&str, Right)] = &[
     ("cartLinesSet", Owner),
     ("cartLinesRemove", Owner),
     ("cartBuyerSet", Owner),
+    ("cartCouponAdd", Owner),
+    ("cartCouponRemove", Owner),
     ("cartClaim", Person),
     ("accountSignUp", Anyone),
     ("accountSignIn", Anyone),

@@ -1,0 +1,381 @@
+//! Coupons in carts and orders: added, replayed at every reading, and their uses taken, spent and given back as the order goes on.
+//!
+//! Always true here: a placing takes its uses in its own transaction, of the version of each coupon that it was priced by; where a use stands
+//! follows from its order.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use domain::coupon::usage::{CountChange, check_add, check_added};
+use domain::coupon::{
+    self as rules, Added, Circumstances, Content, CouponOutcome, Customer, Effect, Nothing, Replay, UseState, Uses, replay,
+};
+use domain::order::OrderStatus;
+use domain::pricing::{ExchangeRate, RateTable};
+use domain::refusal::{Code, Refusal};
+use domain::{CartId, CouponCodeId, CouponId, Currency, Money, ProductId};
+use sea_orm::{ConnectionTrait, DatabaseTransaction};
+
+use super::caller::Caller;
+use super::cart::{Cart, CartLine, CartView, CartWritten};
+use super::offer::{Detail, OfferContext, OfferView};
+use super::throttle::address_key;
+use super::{App, entropy};
+use crate::error::{Error, Result};
+use crate::internal;
+use crate::store;
+use crate::store::coupon::CustomerKeys;
+use crate::store::order::Order;
+
+pub use crate::store::coupon::{CartCoupon, CouponUse};
+
+/// For whom the coupons of a cart are judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Judge {
+    /// For whoever looks. Of somebody whose address was only typed nothing is told; of an account what it did itself.
+    Reading,
+    /// For the order that is being placed: by the account and the buyer's address.
+    Placing,
+}
+
+/// What the coupons of a cart are judged by, read for this cart now.
+#[derive(Debug, Default)]
+pub(super) struct CartFacts {
+    customer: Option<Customer>,
+    uses: HashMap<CouponId, u64>,
+    rates: RateTable,
+    /// Products that take no coupons.
+    closed: HashSet<ProductId>,
+    /// What the products give, where a coupon asks for it.
+    contents: HashMap<ProductId, Vec<Content>>,
+}
+
+/// A coupon of a cart and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CartCouponView {
+    /// The code.
+    pub coupon: CartCoupon,
+    /// What it gives, or why it gives nothing.
+    pub outcome: CouponOutcome,
+}
+
+impl App {
+    /// Puts a code into a cart, after those that it holds.
+    ///
+    /// # Errors
+    /// [`Code::NotFound`] at `code` for every wrong guess alike, [`Error::RateLimited`] after too many; whatever keeps the code from working for
+    /// anybody; [`Code::CartOrdered`]; [`Code::NotFound`] for a cart that is not the caller's.
+    pub async fn cart_coupon_add(
+        &self,
+        caller: &Caller,
+        id: CartId,
+        typed: &str,
+        expected_version: Option<i64>,
+        detail: Detail,
+    ) -> Result<CartWritten> {
+        let txn = self.db.begin().await?;
+        let cart = match self.cart_to_write(&txn, caller, id, expected_version, detail).await? {
+            Ok(cart) => cart,
+            Err(changed) => return Ok(changed),
+        };
+        let coupon = self.typed_coupon(&txn, caller, &cart, typed).await?;
+        let code = coupon.code.id;
+        self.write_coupons(txn, caller, cart, detail, |held| held.push(coupon), Some(code)).await
+    }
+
+    /// Takes a code out of a cart. One that it does not hold is out of it already.
+    ///
+    /// # Errors
+    /// [`Code::CartOrdered`]; [`Code::NotFound`] for a cart that is not the caller's.
+    pub async fn cart_coupon_remove(
+        &self,
+        caller: &Caller,
+        id: CartId,
+        typed: &str,
+        expected_version: Option<i64>,
+        detail: Detail,
+    ) -> Result<CartWritten> {
+        let txn = self.db.begin().await?;
+        let cart = match self.cart_to_write(&txn, caller, id, expected_version, detail).await? {
+            Ok(cart) => cart,
+            Err(changed) => return Ok(changed),
+        };
+        let key = rules::code::key_of(typed);
+        if !cart.coupons.iter().any(|held| Some(&held.code.key) == key.as_ref()) {
+            return Err(Error::refused(Code::NotFound, ["code"], "The cart does not hold this code."));
+        }
+        self.write_coupons(txn, caller, cart, detail, |held| held.retain(|held| Some(&held.code.key) != key.as_ref()), None).await
+    }
+
+    /// The coupon behind what somebody typed, counted as a guess until it turns out to be one.
+    pub(super) async fn typed_coupon(&self, db: &impl ConnectionTrait, caller: &Caller, cart: &Cart, typed: &str) -> Result<CartCoupon> {
+        let now = self.now();
+        let who = caller.account().map_or_else(|| format!("coupon:{}", cart.id), |account| format!("coupon:{account}"));
+        let address = caller.address.map(address_key);
+        if self.shop.coupons_enabled {
+            self.sign_in.guesses().take(&who, now)?;
+            if let Some(address) = &address
+                && let Err(limited) = self.sign_in.guesses_by_address().take(address, now)
+            {
+                self.sign_in.guesses().give_back(&who);
+                return Err(limited);
+            }
+        }
+        let code = match rules::code::key_of(typed).filter(|_| self.shop.coupons_enabled) {
+            Some(key) => store::coupon::code_by_key(db, &key).await?,
+            None => None,
+        };
+        let held: Vec<CouponCodeId> = cart.coupons.iter().map(|held| held.code.id).collect();
+        let checked = check_add(self.shop.coupons_enabled, &held, code.as_ref().map(|code| code.id));
+        if code.is_some() {
+            self.sign_in.guesses().give_back(&who);
+            if let Some(address) = &address {
+                self.sign_in.guesses_by_address().give_back(address);
+            }
+        }
+        checked.map_err(Refusal::from)?;
+        let code = code.ok_or_else(|| internal!("a code was added that is none"))?;
+        let coupon = store::coupon::by_ids(db, &[code.coupon]).await?.pop().ok_or_else(|| internal!("{} is gone", code.coupon))?;
+        if matches!(coupon.rules.effect, Effect::Pack(_)) {
+            return Err(Error::refused(Code::NotOnSale, ["code"], "This code sells a pack of credits, and packs are not on sale yet."));
+        }
+        Ok(CartCoupon { code, coupon, gave: false })
+    }
+
+    async fn write_coupons(
+        &self,
+        txn: DatabaseTransaction,
+        caller: &Caller,
+        mut cart: Cart,
+        detail: Detail,
+        change: impl FnOnce(&mut Vec<CartCoupon>),
+        added: Option<CouponCodeId>,
+    ) -> Result<CartWritten> {
+        change(&mut cart.coupons);
+        self.cart_coupons_write(txn, caller, cart, detail, |view| {
+            let outcome = view.coupons.iter().find(|coupon| Some(coupon.coupon.code.id) == added);
+            outcome.map_or(Ok(()), |coupon| check_added(&coupon.outcome)).map_err(Error::from)
+        })
+        .await
+    }
+
+    /// Reads what the coupons of a cart are judged by: a fixed number of statements, none for a cart without coupons.
+    pub(super) async fn coupon_facts(
+        &self,
+        db: &impl ConnectionTrait,
+        context: &OfferContext,
+        cart: &Cart,
+        judge: Judge,
+    ) -> Result<CartFacts> {
+        if cart.coupons.is_empty() || !self.shop.coupons_enabled {
+            return Ok(CartFacts::default());
+        }
+        let keys = self.customer_keys(db, cart, judge).await?;
+        let ids: Vec<CouponId> = cart.coupons.iter().map(|held| held.coupon.id).collect();
+        let uses = store::coupon::uses_by(db, &keys, &ids, cart.order).await?;
+        let judged = cart.coupons.iter().any(|held| held.coupon.rules.audience_by(&held.code.key) != rules::Audience::Any);
+        let customer = if keys.is_empty() {
+            None
+        } else if judged {
+            Some(store::coupon::customer(db, &keys, cart.order).await?)
+        } else {
+            // Nothing hangs on it.
+            Some(Customer { has_paid: false, new_pending: false })
+        };
+        let own =
+            |held: &CartCoupon| [held.coupon.rules.effect.currency(), held.coupon.rules.limits.minimum.map(|minimum| minimum.currency)];
+        let mut bases: Vec<Currency> = cart.coupons.iter().flat_map(own).flatten().filter(|currency| *currency != cart.currency).collect();
+        bases.sort_unstable();
+        bases.dedup();
+        let rates = self.rates_into(db, context, &bases).await?;
+        let products: Vec<ProductId> = cart.lines.iter().map(|line| line.line.product).collect();
+        let limits = cart.coupons.iter().map(|held| &held.coupon.rules.limits);
+        let asked = limits.into_iter().any(|limits| !limits.providers.is_any() || !limits.kinds.is_any());
+        let contents = if asked { store::coupon::contents(db, &products).await? } else { HashMap::new() };
+        let closed = store::coupon::closed_to_coupons(db, &products).await?;
+        Ok(CartFacts { customer, uses, rates, closed, contents })
+    }
+
+    /// By what a customer is known.
+    pub(super) async fn customer_keys(&self, db: &impl ConnectionTrait, cart: &Cart, judge: Judge) -> Result<CustomerKeys> {
+        let own = match cart.account {
+            Some(account) => store::person::of_account(db, account).await?,
+            None => None,
+        };
+        let buyer = cart.buyer.as_ref().filter(|_| judge == Judge::Placing);
+        let emails = [own.as_ref(), buyer].into_iter().flatten().filter_map(|person| person.email.as_ref());
+        Ok(CustomerKeys { account: cart.account, emails: emails.map(|email| self.email_hash(email)).collect::<BTreeSet<_>>() })
+    }
+
+    /// Replays the coupons of a cart on its lines, priced as they are without coupons.
+    pub(super) fn replay_coupons(&self, cart: &Cart, offers: &[Option<&OfferView>], facts: &CartFacts) -> Replay {
+        let lines: Vec<rules::LineFacts<'_>> = cart.lines.iter().zip(offers).map(|(line, offer)| line_facts(line, *offer, facts)).collect();
+        let placed = u64::from(cart.order.is_some());
+        let added: Vec<Added<'_>> = cart
+            .coupons
+            .iter()
+            .map(|held| Added {
+                code: held.code.id,
+                coupon: held.coupon.id,
+                key: &held.code.key,
+                rules: &held.coupon.rules,
+                active: held.coupon.active && held.coupon.archived_at.is_none(),
+                void: held.code.void_at.is_some(),
+                single_use: held.code.batch.is_some(),
+                uses: Uses {
+                    coupon: held.coupon.used.saturating_sub(if held.gave { placed } else { 0 }),
+                    code: u64::from(held.code.used_by.is_some_and(|order| Some(order) != cart.order)),
+                    customer: facts.uses.get(&held.coupon.id).copied().unwrap_or(0),
+                },
+            })
+            .collect();
+        let around = Circumstances {
+            enabled: self.shop.coupons_enabled,
+            company: cart.company,
+            currency: cart.currency,
+            rates: &facts.rates,
+            customer: facts.customer,
+            now: self.now(),
+        };
+        replay(&lines, &added, &around)
+    }
+
+    /// Takes the uses of an order that is being placed, under the lock of its customer. A refusal means that somebody else took the last one, or
+    /// that the coupon was changed, since it was priced: the whole placing is to be undone.
+    pub(super) async fn uses_take(&self, txn: &DatabaseTransaction, order: &Order, view: &CartView) -> Result<Option<Refusal>> {
+        let giving: Vec<(i32, &CartCouponView)> = (0..).zip(&view.coupons).filter(|(_, coupon)| coupon.outcome.gives()).collect();
+        if giving.is_empty() {
+            return Ok(None);
+        }
+        let keys = self.customer_keys(txn, &view.cart, Judge::Placing).await?;
+        let buyer = view.cart.buyer.as_ref().and_then(|buyer| buyer.email.as_ref()).ok_or_else(|| internal!("a cart without a buyer"))?;
+        let email_hash = self.email_hash(buyer);
+        let uses: Vec<CouponUse> = giving
+            .iter()
+            .map(|(position, coupon)| {
+                let CartCoupon { code, coupon: rule, .. } = &coupon.coupon;
+                CouponUse {
+                    id: entropy::next_uuid(),
+                    coupon: rule.id,
+                    code_id: code.id,
+                    order: order.id,
+                    position: *position,
+                    code: code.code.clone(),
+                    coupon_version: rule.version,
+                    state: UseState::Reserved,
+                    audience: rule.rules.audience_by(&code.key),
+                    counted: rule.rules.total_uses.is_some(),
+                    single_use: code.batch.is_some(),
+                    account: view.cart.account,
+                    account_email_hash: keys.emails.iter().find(|hash| **hash != email_hash).cloned(),
+                    email_hash: email_hash.clone(),
+                    discount: saved(&coupon.outcome).unwrap_or_else(|| Money::zero(order.currency)),
+                    rate: coupon.outcome.rate,
+                    created_at: order.placed_at,
+                }
+            })
+            .collect();
+        store::coupon::insert_uses(txn, &uses).await?;
+        let ids: BTreeSet<CouponId> = uses.iter().map(|used| used.coupon).collect();
+        let versions = store::coupon::versions(txn, &ids.into_iter().collect::<Vec<_>>()).await?;
+        if uses.iter().any(|used| versions.get(&used.coupon) != Some(&used.coupon_version)) {
+            return Ok(Some(rules::replay::NoLongerGives::Gone.into()));
+        }
+        Ok(if self.counts_take(txn, &uses).await? { None } else { Some(rules::replay::NoLongerGives::Because(Nothing::Exhausted).into()) })
+    }
+
+    /// Takes what is counted of these uses, always in the same order of coupons and codes; says whether there was enough of all.
+    async fn counts_take(&self, txn: &DatabaseTransaction, uses: &[CouponUse]) -> Result<bool> {
+        let mut ordered: Vec<&CouponUse> = uses.iter().collect();
+        ordered.sort_unstable_by_key(|used| (used.coupon, used.code_id));
+        for used in ordered {
+            if used.counted && !store::coupon::take_of_coupon(txn, used.coupon).await? {
+                return Ok(false);
+            }
+            if used.single_use && !store::coupon::take_code(txn, used.code_id, used.order).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Brings the uses of an order to where it goes, in the transaction that moves it and under its lock. Late money takes freed uses anew; says
+    /// whether there were enough.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(super) async fn uses_move(&self, txn: &DatabaseTransaction, order: &Order, to: OrderStatus) -> Result<bool> {
+        let (from, to) = (UseState::of(order.status), UseState::of(to));
+        if from == to {
+            return Ok(true);
+        }
+        let mut uses = store::coupon::uses_of_orders(txn, &[order.id]).await?.remove(&order.id).unwrap_or_default();
+        uses.sort_unstable_by_key(|used| (used.coupon, used.code_id));
+        match from.change(to) {
+            CountChange::Take if !self.counts_take(txn, &uses).await? => return Ok(false),
+            CountChange::Take | CountChange::Keep => {}
+            CountChange::Free => {
+                for used in &uses {
+                    if used.counted {
+                        store::coupon::free_of_coupon(txn, used.coupon).await?;
+                    }
+                    if used.single_use {
+                        store::coupon::free_code(txn, used.code_id, order.id).await?;
+                    }
+                }
+            }
+        }
+        for used in &mut uses {
+            used.state = to;
+            store::coupon::save_use(txn, used, self.now()).await?;
+        }
+        Ok(true)
+    }
+
+    /// Whether the uses of an order that lapsed could be taken anew.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(super) async fn uses_there(&self, txn: &DatabaseTransaction, order: &Order) -> Result<bool> {
+        let uses = store::coupon::uses_of_orders(txn, &[order.id]).await?.remove(&order.id).unwrap_or_default();
+        if uses.iter().all(|used| !used.counted && !used.single_use) {
+            return Ok(true);
+        }
+        let coupons = store::coupon::by_ids(txn, &uses.iter().map(|used| used.coupon).collect::<Vec<_>>()).await?;
+        let codes = store::coupon::codes_by_ids(txn, &uses.iter().map(|used| used.code_id).collect::<Vec<_>>()).await?;
+        Ok(uses.iter().all(|used| {
+            let limited = coupons.iter().find(|coupon| coupon.id == used.coupon).filter(|_| used.counted);
+            let code = codes.iter().find(|code| code.id == used.code_id).filter(|_| used.single_use);
+            limited.is_none_or(|coupon| coupon.rules.total_uses.is_none_or(|limit| coupon.used < u64::from(limit)))
+                && code.is_none_or(|code| code.used_by.is_none() && code.void_at.is_none())
+        }))
+    }
+}
+
+/// What a coupon takes off; none for packs and for what gives nothing.
+pub(super) const fn saved(outcome: &CouponOutcome) -> Option<Money> {
+    match &outcome.given {
+        rules::Given::Savings { total, .. } => Some(*total),
+        rules::Given::Pack { .. } | rules::Given::Nothing(_) => None,
+    }
+}
+
+fn line_facts<'a>(line: &CartLine, offer: Option<&'a OfferView>, facts: &'a CartFacts) -> rules::LineFacts<'a> {
+    let product: ProductId = line.line.product;
+    rules::LineFacts {
+        id: line.line.id,
+        product,
+        quantity: line.line.quantity,
+        subtotal: offer.and_then(|offer| offer.quote.as_ref().ok()).map(|quote| quote.subtotal),
+        credits: 0,
+        couponable: !facts.closed.contains(&product),
+        product_code: offer.and_then(|offer| offer.product_code.as_deref()),
+        contents: facts.contents.get(&product).map_or(&[], Vec::as_slice),
+        session: line.line.session,
+        event: None,
+    }
+}
+
+/// The exchange rates that coupons of a cart were converted by.
+pub(super) fn rates_used(view: &CartView) -> impl Iterator<Item = ExchangeRate> {
+    view.coupons.iter().filter_map(|coupon| coupon.outcome.rate)
+}
