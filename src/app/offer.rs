@@ -10,6 +10,7 @@ use chrono::{DateTime, SubsecRound, Utc};
 use domain::cart::{CartRefusal, MAX_QUANTITY, OfferState};
 use domain::catalog::{CatalogRefusal, CourseKind, PriceRow, ProductKind, Saleability, Schedule, TierPrice, may_be_shown, may_be_sold};
 use domain::company::{OfferBase, Storefront, effective};
+use domain::coupon::Content;
 use domain::pricing::{Buyer, Channel, Market, Prices, Quote, RateTable, Unavailable, quote};
 use domain::terms::Terms;
 use domain::text::{self, Sku};
@@ -90,8 +91,12 @@ pub struct OfferView {
     pub saleability: Saleability,
     /// Whether this buyer may see it: neither hidden by the company nor kept for the members of other groups.
     pub visible: bool,
+    /// Whether coupons reach it.
+    pub couponable: bool,
     /// Product code of a library.
     pub product_code: Option<String>,
+    /// What coupons see of everything that it gives; empty unless asked for.
+    pub contents: Vec<Content>,
     /// Its courses in order; empty unless asked for.
     pub courses: Vec<OfferCourse>,
     /// Dated sessions of its events that have not ended; empty unless asked for.
@@ -515,7 +520,9 @@ impl App {
             quantity,
             saleability: facts.saleability,
             visible: offer.visible && !facts.restricted,
+            couponable: facts.couponable,
             product_code: facts.product_code.clone(),
+            contents: Vec::new(),
             courses: Vec::new(),
             sessions: Vec::new(),
             owned: None,
@@ -544,12 +551,18 @@ fn in_order(one: &(SortKey, Uuid), other: &(SortKey, Uuid), downwards: bool) -> 
     }
 }
 
-/// Adds courses, sessions and whether the buyer has it already, as far as asked for.
+/// Adds contents, courses, sessions and whether the buyer has it already, as far as asked for.
 async fn add_detail(db: &impl ConnectionTrait, context: &OfferContext, detail: Detail, views: &mut [OfferView]) -> Result<()> {
+    let mut targets: Vec<(ProductKind, Uuid)> = views.iter().map(|view| (view.kind, view.target)).collect();
+    targets.sort_unstable();
+    targets.dedup();
+    if detail.contents {
+        let contents = store::offer::contents(db, &targets).await?;
+        for view in views.iter_mut() {
+            view.contents = contents.get(&view.target).cloned().unwrap_or_default();
+        }
+    }
     if detail.courses || detail.sessions {
-        let mut targets: Vec<(ProductKind, Uuid)> = views.iter().map(|view| (view.kind, view.target)).collect();
-        targets.sort_unstable();
-        targets.dedup();
         let courses = store::offer::courses(db, &targets).await?;
         let mut events: Vec<_> =
             courses.values().flatten().filter(|course| course.kind == CourseKind::Event).map(|course| course.id).collect();

@@ -56,6 +56,8 @@ pub struct ProductUpdate {
     pub state: Option<SaleState>,
     /// How long access lasts, for later grants.
     pub terms: Option<TermsWish>,
+    /// Whether coupons reach it.
+    pub couponable: Option<bool>,
 }
 
 /// How the product of something new is to be.
@@ -77,7 +79,7 @@ impl App {
         Ok((txn, installation))
     }
 
-    /// Changes SKU, sale state or terms of a product.
+    /// Changes SKU, sale state or terms of a product, or whether coupons reach it.
     ///
     /// # Errors
     /// Not for this caller; no such product; [`Code::SkuTaken`]; terms that it cannot have.
@@ -97,6 +99,7 @@ impl App {
             }
             product.sku = sku.as_str().to_owned();
         }
+        product.couponable = cmd.couponable.unwrap_or(product.couponable);
         product.state = cmd.state.unwrap_or(product.state);
         product.terms = terms.flatten().unwrap_or(product.terms);
         if product != held {

@@ -322,7 +322,13 @@ impl Offer {
 /// What of an offer is read, from what was selected of it.
 pub fn detail(offers: &[Lookahead<'_>]) -> Detail {
     let selects = |field: &str| offers.iter().any(|offer| offer.field(field).exists());
-    Detail { description: selects("description"), courses: selects("courses"), sessions: selects("sessions"), owned: selects("owned") }
+    Detail {
+        description: selects("description"),
+        courses: selects("courses"),
+        sessions: selects("sessions"),
+        owned: selects("owned"),
+        contents: false,
+    }
 }
 
 /// What offers are sorted by.

@@ -116,6 +116,11 @@ impl Product {
         self.0.terms.into()
     }
 
+    /// Whether coupons reach it.
+    async fn couponable(&self) -> bool {
+        self.0.couponable
+    }
+
     /// Its prices now, whatever their windows, in the order of being set.
     async fn prices(&self, ctx: &Context<'_>) -> async_graphql::Result<Vec<Price>> {
         Ok(loaders(ctx)?.list(PricesOf(self.0.id)).await?.into_iter().map(Price::from).collect())
@@ -172,6 +177,8 @@ pub struct ProductUpdateInput {
     state: Option<SaleState>,
     /// How long access lasts, for later grants; null or an empty object = without end.
     terms: MaybeUndefined<AccessTermsInput>,
+    /// Whether coupons reach it; orders that were placed keep what they were given.
+    couponable: Option<bool>,
 }
 
 payload! {
@@ -255,7 +262,7 @@ pub struct ProductMutation;
 
 #[Object]
 impl ProductMutation {
-    /// Changes SKU, sale state or terms of a product.
+    /// Changes SKU, sale state or terms of a product, or whether coupons reach it.
     async fn product_update(&self, ctx: &Context<'_>, input: ProductUpdateInput) -> async_graphql::Result<ProductUpdatePayload> {
         let (app, caller) = scope(ctx)?;
         let result = async {
@@ -270,6 +277,7 @@ impl ProductMutation {
                 sku: input.sku,
                 state: input.state.map(|state| state.0),
                 terms,
+                couponable: input.couponable,
             };
             app.product_update(caller, cmd).await
         };

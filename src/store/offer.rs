@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use domain::catalog::{AppliesTo, CourseKind, PriceRow, ProductKind, SaleState, Saleability, Schedule, ScheduleMode, Tier};
 use domain::company::{Override, Visibility};
+use domain::coupon::Content;
 use domain::pricing::ExchangeRate;
 use domain::terms::Terms;
 use domain::window::Window;
@@ -51,6 +52,8 @@ pub struct Detail {
     pub sessions: bool,
     /// Whether the buyer has it already.
     pub owned: bool,
+    /// What coupons see of the courses.
+    pub contents: bool,
 }
 
 /// A product as it is kept, with the override of the company concerned.
@@ -74,6 +77,8 @@ pub struct Facts {
     pub saleability: Saleability,
     /// Whether it is hidden from those who are not in certain groups, and the buyer is in none of them.
     pub restricted: bool,
+    /// Whether coupons reach it.
+    pub couponable: bool,
     /// Product code of a library.
     pub product_code: Option<String>,
     /// Discount schedule of a library.
@@ -386,6 +391,7 @@ fn select_facts(view: &Viewpoint<'_>, detail: Detail, restricted: Expr) -> Selec
             library::Column::ProductCode.into_expr(),
             library::Column::DiscountScheduleId.into_expr(),
             Expr::exists(holds_course),
+            product::Column::Couponable.into_expr(),
         ])
         .from(product::Entity)
         .left_join(library::Entity, library::Column::Id.into_expr().eq(target()))
@@ -442,6 +448,7 @@ fn read_facts(row: &QueryResult, view: &Viewpoint<'_>, detail: Detail) -> Result
     let product_code = cells.take()?;
     let schedule = cells.take::<Option<Uuid>>()?.map(DiscountScheduleId::new);
     let courses = usize::from(cells.take::<bool>()?);
+    let couponable = cells.take()?;
     let mut over = match view.company {
         Some(_) => read_override(&mut cells)?,
         None => None,
@@ -465,6 +472,7 @@ fn read_facts(row: &QueryResult, view: &Viewpoint<'_>, detail: Detail) -> Result
         terms,
         saleability,
         restricted,
+        couponable,
         product_code,
         schedule,
         over,
@@ -868,6 +876,82 @@ pub async fn courses(db: &impl ConnectionTrait, targets: &[(ProductKind, Uuid)])
                 description: cells.take()?,
             };
             found.entry(owner).or_default().push(course);
+        }
+    }
+    Ok(found)
+}
+
+/// From whom and of what kind everything is that these offers give, by target, each pair once; what a group opens belongs to it. Archived
+/// courses are left out.
+///
+/// # Errors
+/// The database's.
+pub async fn contents(db: &impl ConnectionTrait, targets: &[(ProductKind, Uuid)]) -> Result<HashMap<Uuid, Vec<Content>>, DbErr> {
+    let mut found: HashMap<Uuid, Vec<Content>> = HashMap::new();
+    for chunk in targets.chunks(CHUNK) {
+        let of = |kind: ProductKind| chunk.iter().filter(move |(found, _)| *found == kind).map(|(_, target)| *target).collect::<Vec<_>>();
+        let columns = |owner: Expr| {
+            let mut select = Query::select();
+            select.expr_as(owner, "owner").exprs([course::Column::ProviderId.into_expr(), course::Column::Kind.into_expr()]);
+            select.and_where(course::Column::ArchivedAt.is_null());
+            select
+        };
+        let course_id = || course::Column::Id.into_expr();
+        let mut parts = Vec::new();
+        let libraries = of(ProductKind::Library);
+        if !libraries.is_empty() {
+            let mut part = columns(library_course::Column::LibraryId.into_expr());
+            part.from(library_course::Entity)
+                .inner_join(course::Entity, course_id().equals((library_course::Entity, library_course::Column::CourseId)))
+                .and_where(library_course::Column::LibraryId.is_in(libraries));
+            parts.push(part);
+        }
+        let alone = of(ProductKind::Course);
+        if !alone.is_empty() {
+            let mut part = columns(course_id());
+            part.from(course::Entity).and_where(course::Column::Id.is_in(alone));
+            parts.push(part);
+        }
+        let sessions = of(ProductKind::Session);
+        if !sessions.is_empty() {
+            let mut part = columns(session::Column::Id.into_expr());
+            part.from(session::Entity)
+                .inner_join(course::Entity, course_id().equals((session::Entity, session::Column::CourseId)))
+                .and_where(session::Column::Id.is_in(sessions));
+            parts.push(part);
+        }
+        let groups = of(ProductKind::Group);
+        if !groups.is_empty() {
+            let mut part = columns(group_content::Column::GroupId.into_expr());
+            part.from(group_content::Entity)
+                .inner_join(course::Entity, course_id().equals((group_content::Entity, group_content::Column::TargetId)))
+                .and_where(group_content::Column::Opens.eq(true))
+                .and_where(group_content::Column::GroupId.is_in(groups.iter().copied()));
+            parts.push(part);
+            let mut part = columns(group_content::Column::GroupId.into_expr());
+            part.from(group_content::Entity)
+                .inner_join(
+                    library_course::Entity,
+                    library_course::Column::LibraryId.into_expr().equals((group_content::Entity, group_content::Column::TargetId)),
+                )
+                .inner_join(course::Entity, course_id().equals((library_course::Entity, library_course::Column::CourseId)))
+                .and_where(group_content::Column::Opens.eq(true))
+                .and_where(group_content::Column::GroupId.is_in(groups));
+            parts.push(part);
+        }
+        let mut parts = parts.into_iter();
+        let Some(mut select) = parts.next() else { continue };
+        // One part alone has its doubles taken out by itself, several by their union.
+        if parts.len() == 0 {
+            select.distinct();
+        }
+        select.unions(parts.map(|part| (UnionType::Distinct, part)));
+        for row in db.query_all(&select).await? {
+            let mut cells = Cells::of(&row);
+            let owner = cells.take()?;
+            let provider = cells.take::<Option<Uuid>>()?.map(ProviderId::new);
+            let kind = cells.word("kind of course", CourseKind::parse)?;
+            found.entry(owner).or_default().push(Content { provider, kind });
         }
     }
     Ok(found)

@@ -38,6 +38,8 @@ pub struct Product {
     pub state: SaleState,
     /// How long access lasts.
     pub terms: Terms,
+    /// Whether coupons reach it.
+    pub couponable: bool,
     /// Whether it is on sale with something to sell: derived.
     pub listed: bool,
     /// Title of the thing sold: derived.
@@ -86,6 +88,7 @@ fn record(row: product::Model) -> Result<Product, DbErr> {
         sku: row.sku,
         state: known(SaleState::parse(&row.state), "sale state", &row.state)?,
         terms: serde_json::from_value(row.terms).map_err(|error| DbErr::Json(error.to_string()))?,
+        couponable: row.couponable,
         listed: row.listed,
         title: row.title,
         created_at: row.created_at,
@@ -321,6 +324,7 @@ pub async fn update(txn: &impl ConnectionTrait, record: &Product) -> Result<(), 
         sku_folded: Set(record.sku.to_ascii_lowercase()),
         state: Set(record.state.name().to_owned()),
         terms: Set(serde_json::to_value(record.terms).map_err(|error| DbErr::Json(error.to_string()))?),
+        couponable: Set(record.couponable),
         touched_at: Set(record.touched_at),
         ..Default::default()
     };
