@@ -23,7 +23,7 @@ use serde_json::json;
 use subtle::ConstantTimeEq;
 
 use super::caller::{Caller, Topic};
-use super::coupon_use::{CartCouponView, CartFacts as CouponFacts, Judge};
+use super::coupon_use::{CartCouponView, CartFacts as CouponFacts, Judge, asks_for_contents};
 use super::entropy::{next_id, secret_text};
 use super::offer::{ContextArgs, Detail, OfferContext, OfferView};
 use super::secrets::Purpose;
@@ -288,7 +288,13 @@ impl App {
         let offers = if wanted.is_empty() {
             Vec::new()
         } else {
-            self.offers_of(db, &context, Detail { owned: cart.account.is_some(), ..detail }, &wanted).await?
+            self.offers_of(
+                db,
+                &context,
+                Detail { owned: cart.account.is_some(), contents: asks_for_contents(&cart.coupons), ..detail },
+                &wanted,
+            )
+            .await?
         };
         let offers = offers.into_iter().map(|offer| ((offer.product, offer.quantity), offer)).collect();
         let facts = self.coupon_facts(db, &context, &cart, judge).await?;

@@ -3,12 +3,10 @@
 //! Always true here: a placing takes its uses in its own transaction, of the version of each coupon that it was priced by; where a use stands
 //! follows from its order.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 use domain::coupon::usage::{CountChange, check_add, check_added};
-use domain::coupon::{
-    self as rules, Added, Circumstances, Content, CouponOutcome, Customer, Effect, Nothing, Replay, UseState, Uses, replay,
-};
+use domain::coupon::{self as rules, Added, Circumstances, CouponOutcome, Customer, Effect, Nothing, Replay, UseState, Uses, replay};
 use domain::order::OrderStatus;
 use domain::pricing::{ExchangeRate, RateTable};
 use domain::refusal::{Code, Refusal};
@@ -43,10 +41,6 @@ pub(super) struct CartFacts {
     customer: Option<Customer>,
     uses: HashMap<CouponId, u64>,
     rates: RateTable,
-    /// Products that take no coupons.
-    closed: HashSet<ProductId>,
-    /// What the products give, where a coupon asks for it.
-    contents: HashMap<ProductId, Vec<Content>>,
 }
 
 /// A coupon of a cart and what became of it.
@@ -187,12 +181,7 @@ impl App {
         bases.sort_unstable();
         bases.dedup();
         let rates = self.rates_into(db, context, &bases).await?;
-        let products: Vec<ProductId> = cart.lines.iter().map(|line| line.line.product).collect();
-        let limits = cart.coupons.iter().map(|held| &held.coupon.rules.limits);
-        let asked = limits.into_iter().any(|limits| !limits.providers.is_any() || !limits.kinds.is_any());
-        let contents = if asked { store::coupon::contents(db, &products).await? } else { HashMap::new() };
-        let closed = store::coupon::closed_to_coupons(db, &products).await?;
-        Ok(CartFacts { customer, uses, rates, closed, contents })
+        Ok(CartFacts { customer, uses, rates })
     }
 
     /// By what a customer is known.
@@ -208,7 +197,7 @@ impl App {
 
     /// Replays the coupons of a cart on its lines, priced as they are without coupons.
     pub(super) fn replay_coupons(&self, cart: &Cart, offers: &[Option<&OfferView>], facts: &CartFacts) -> Replay {
-        let lines: Vec<rules::LineFacts<'_>> = cart.lines.iter().zip(offers).map(|(line, offer)| line_facts(line, *offer, facts)).collect();
+        let lines: Vec<rules::LineFacts<'_>> = cart.lines.iter().zip(offers).map(|(line, offer)| line_facts(line, *offer)).collect();
         let placed = u64::from(cart.order.is_some());
         let added: Vec<Added<'_>> = cart
             .coupons
@@ -359,7 +348,7 @@ pub(super) const fn saved(outcome: &CouponOutcome) -> Option<Money> {
     }
 }
 
-fn line_facts<'a>(line: &CartLine, offer: Option<&'a OfferView>, facts: &'a CartFacts) -> rules::LineFacts<'a> {
+fn line_facts<'a>(line: &CartLine, offer: Option<&'a OfferView>) -> rules::LineFacts<'a> {
     let product: ProductId = line.line.product;
     rules::LineFacts {
         id: line.line.id,
@@ -367,9 +356,9 @@ fn line_facts<'a>(line: &CartLine, offer: Option<&'a OfferView>, facts: &'a Cart
         quantity: line.line.quantity,
         subtotal: offer.and_then(|offer| offer.quote.as_ref().ok()).map(|quote| quote.subtotal),
         credits: 0,
-        couponable: !facts.closed.contains(&product),
+        couponable: offer.is_none_or(|offer| offer.couponable),
         product_code: offer.and_then(|offer| offer.product_code.as_deref()),
-        contents: facts.contents.get(&product).map_or(&[], Vec::as_slice),
+        contents: offer.map_or(&[], |offer| offer.contents.as_slice()),
         session: line.line.session,
         event: None,
     }
@@ -378,4 +367,10 @@ fn line_facts<'a>(line: &CartLine, offer: Option<&'a OfferView>, facts: &'a Cart
 /// The exchange rates that coupons of a cart were converted by.
 pub(super) fn rates_used(view: &CartView) -> impl Iterator<Item = ExchangeRate> {
     view.coupons.iter().filter_map(|coupon| coupon.outcome.rate)
+}
+
+/// Whether one of these coupons looks at what the lines give.
+pub(super) fn asks_for_contents(coupons: &[CartCoupon]) -> bool {
+    let mut limits = coupons.iter().map(|held| &held.coupon.rules.limits);
+    limits.any(|limits| !limits.providers.is_any() || !limits.kinds.is_any())
 }

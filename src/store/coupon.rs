@@ -3,16 +3,13 @@
 //! Always true here: a use of a limited coupon, and the one use of a batch's code, is taken by one conditional update; a coupon without a limit
 //! has no row that its orders write.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
-use domain::catalog::{CourseKind, ProductKind};
-use domain::coupon::{Audience, Content, Rules, UseState};
+use domain::coupon::{Audience, Rules, UseState};
 use domain::pricing::ExchangeRate;
-use domain::{AccountId, CartId, CouponBatchId, CouponCodeId, CouponId, Currency, Money, OrderId, ProductId};
-use entity::{
-    cart_coupon, coupon, coupon_code, coupon_customer, coupon_use, course, group_content, library_course, order, person, product, session,
-};
+use domain::{AccountId, CartId, CouponBatchId, CouponCodeId, CouponId, Currency, Money, OrderId};
+use entity::{cart_coupon, coupon, coupon_code, coupon_customer, coupon_use, order, person};
 use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::{Condition, Expr, ExprTrait as _, LockType, OnConflict, Query};
 use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait};
@@ -231,85 +228,6 @@ pub async fn of_cart(db: &impl ConnectionTrait, cart: CartId) -> Result<Vec<Cart
         .filter_map(|(id, gave)| found.remove(&id).map(|(code, coupon)| (code, coupon, gave)))
         .map(|(code, coupon, gave)| Ok(CartCoupon { code: code_from(code), coupon: coupon_from(coupon)?, gave }))
         .collect()
-}
-
-/// Which of these products take no coupons.
-///
-/// # Errors
-/// The database's.
-pub async fn closed_to_coupons(db: &impl ConnectionTrait, products: &[ProductId]) -> Result<HashSet<ProductId>, DbErr> {
-    let mut found = HashSet::new();
-    for chunk in products.chunks(CHUNK) {
-        let ids: Vec<Uuid> = product::Entity::find()
-            .select_only()
-            .column(product::Column::Id)
-            .filter(product::Column::Id.is_in(chunk.iter().map(|id| id.uuid())))
-            .filter(product::Column::Couponable.eq(false))
-            .into_tuple()
-            .all(db)
-            .await?;
-        found.extend(ids.into_iter().map(ProductId::new));
-    }
-    Ok(found)
-}
-
-/// The courses that these products give, as coupons see them: one statement for each kind of product.
-///
-/// # Errors
-/// The database's, or a row that makes no sense.
-pub async fn contents(db: &impl ConnectionTrait, products: &[ProductId]) -> Result<HashMap<ProductId, Vec<Content>>, DbErr> {
-    let target = || Expr::col((product::Entity, product::Column::TargetId));
-    let course_id = || Expr::col((course::Entity, course::Column::Id));
-    let of_kind = |kind: ProductKind| {
-        let mut select = Query::select();
-        select
-            .column((product::Entity, product::Column::Id))
-            .column((course::Entity, course::Column::ProviderId))
-            .column((course::Entity, course::Column::Kind))
-            .from(product::Entity)
-            .and_where(Expr::col((product::Entity, product::Column::Kind)).eq(kind.name()));
-        select
-    };
-    let mut alone = of_kind(ProductKind::Course);
-    alone.inner_join(course::Entity, course_id().eq(target()));
-    let mut library = of_kind(ProductKind::Library);
-    library
-        .inner_join(library_course::Entity, Expr::col((library_course::Entity, library_course::Column::LibraryId)).eq(target()))
-        .inner_join(course::Entity, course_id().equals((library_course::Entity, library_course::Column::CourseId)));
-    let mut session = of_kind(ProductKind::Session);
-    session
-        .inner_join(session::Entity, Expr::col((session::Entity, session::Column::Id)).eq(target()))
-        .inner_join(course::Entity, course_id().equals((session::Entity, session::Column::CourseId)));
-    let mut group = of_kind(ProductKind::Group);
-    group
-        .inner_join(group_content::Entity, Expr::col((group_content::Entity, group_content::Column::GroupId)).eq(target()))
-        .left_join(
-            library_course::Entity,
-            Expr::col((library_course::Entity, library_course::Column::LibraryId))
-                .equals((group_content::Entity, group_content::Column::TargetId)),
-        )
-        .inner_join(
-            course::Entity,
-            Condition::any()
-                .add(course_id().equals((group_content::Entity, group_content::Column::TargetId)))
-                .add(course_id().equals((library_course::Entity, library_course::Column::CourseId))),
-        )
-        .and_where(Expr::col((group_content::Entity, group_content::Column::Opens)).eq(true));
-    let mut found: HashMap<ProductId, Vec<Content>> = HashMap::new();
-    for chunk in products.chunks(CHUNK) {
-        for mut select in [alone.clone(), library.clone(), session.clone(), group.clone()] {
-            select.and_where(Expr::col((product::Entity, product::Column::Id)).is_in(chunk.iter().map(|id| id.uuid())));
-            for row in db.query_all(&select).await? {
-                let kind: String = row.try_get_by_index(2)?;
-                let content = Content {
-                    provider: row.try_get_by_index::<Option<Uuid>>(1)?.map(Into::into),
-                    kind: CourseKind::parse(&kind).ok_or_else(|| corrupt(&kind))?,
-                };
-                found.entry(row.try_get_by_index::<Uuid>(0)?.into()).or_default().push(content);
-            }
-        }
-    }
-    Ok(found)
 }
 
 /// Writes the codes of a cart, in this order, with whether each gave something when it was shown. Others go.

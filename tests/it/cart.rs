@@ -847,7 +847,8 @@ async fn a_cart_offers_the_gateways_that_serve_it() {
         (sku.clone(), ContextArgs { company: Some(acme), ..ContextArgs::default() }, vec!["invoice", "acme-only"]),
         (None, ContextArgs::default(), vec![]),
     ] {
-        let made = app.cart_create(&shop.guest(), CartCreate { sku, context, ..CartCreate::default() }, Detail::default()).await.expect("a cart");
+        let made =
+            app.cart_create(&shop.guest(), CartCreate { sku, context, ..CartCreate::default() }, Detail::default()).await.expect("a cart");
         let methods = &made.cart.payment_methods;
         assert_eq!(methods.iter().map(|method| method.gateway.as_str()).collect::<Vec<_>>(), expected);
         if let Some(first) = methods.first() {
