@@ -214,7 +214,10 @@ impl Program {
                 serve::run(&configuration, options, &self.factories, self.playground).await
             }
             Command::Worker { place } => {
-                let app = self.open(read(config, place)?).await?;
+                let configuration = read(config, place)?;
+                let settings = configuration.settings.clone();
+                let app = self.open(configuration).await?;
+                let _running = start::enter(&settings, &app.db).await?;
                 let stop = CancellationToken::new();
                 serve::listen_to_signals(stop.clone())?;
                 worker::run(Arc::new(app), stop).await;

@@ -95,6 +95,7 @@ pub async fn run(
     let clock: Arc<dyn Clock> = if options.test_clock { Arc::new(SettableClock::default()) } else { Arc::new(SystemClock) };
     let surroundings = Surroundings { factories, clock: clock.clone(), address: Some(address) };
     let app = Arc::new(start::open(configuration, surroundings).await?);
+    let _running = start::enter(settings, &app.db).await?;
 
     let sdl = graphql::sdl();
     let executor = Counted::new(Batching::new(graphql::schema(), app.clone()), options.test_clock);

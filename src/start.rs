@@ -3,6 +3,7 @@
 //! Always true here: tables change only under a lock, so that processes that start at the same time do it once; what cannot work is said with
 //! the key to mend, before anything is served.
 
+use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -227,6 +228,26 @@ pub async fn open(configuration: &Configuration, surroundings: Surroundings<'_>)
     };
     app.open_installation().await?;
     Ok(app)
+}
+
+/// Marks this process as one that runs the jobs of an embedded shop, for as long as the file is held. If it is the only one, what dead ones had
+/// in hand is free at once; elsewhere that is so once its lease is over.
+///
+/// # Errors
+/// The file cannot be made, or the database's.
+pub async fn enter(settings: &Settings, db: &Db) -> anyhow::Result<Option<File>> {
+    if settings.database.url.is_some() {
+        return Ok(None);
+    }
+    let path = settings.data.join("running.lock");
+    let file = File::create(&path).with_context(|| format!("{} cannot be written", path.display()))?;
+    if file.try_lock().is_ok() {
+        store::job::release_all(db.write()).await?;
+        file.unlock()?;
+    }
+    // Whoever else looks from now on is not the only one. The system forgets the lock with the process, however that ends.
+    file.lock_shared()?;
+    Ok(Some(file))
 }
 
 /// What to do if the database was set up with another installation secret; `None` if it was not.

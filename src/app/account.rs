@@ -205,7 +205,9 @@ impl App {
         }
         if proves || password_hash.is_some() {
             change.sessions_valid_from = Some(self.fresh_stamp(&account));
-            store::account::end_links(&txn, account.id, None, self.now()).await?;
+            // A link from a receipt proves nothing: the mailed one stays its owner's way in.
+            let road = if link.road.verifies_email() { None } else { Some(link.road) };
+            store::account::end_links(&txn, account.id, road, self.now()).await?;
         }
         if password_hash.is_some() {
             change.password_hash = Some(password_hash);

@@ -37,6 +37,9 @@ impl App {
             let learner = match &line.for_ {
                 For::SelfBuyer => buyer,
                 For::Learner { email, .. } => {
+                    if email.as_str() == store::order::ERASED {
+                        return Err(internal!("a learner of {} was erased before fulfilment; refund the line", order.number));
+                    }
                     let person = line.learner.ok_or_else(|| internal!("a line of {} names nobody", order.number))?;
                     self.account_for(&txn, person, email).await?.0
                 }

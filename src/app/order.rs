@@ -11,7 +11,7 @@ use domain::order::{
 use domain::payment::{Observation, PaymentStatus};
 use domain::pricing::{ExchangeRate, Totals};
 use domain::refusal::{Code, Refusal};
-use domain::{CartId, CompanyId, Money, OrderId, PaymentId, RefundId};
+use domain::{CartId, CompanyId, Money, OrderId, PaymentId, RefundId, text};
 use sea_orm::DatabaseTransaction;
 use serde_json::json;
 
@@ -28,6 +28,11 @@ use crate::page::{Page, PageArgs};
 use crate::store;
 use crate::store::idempotency::Scope;
 use crate::store::order::StateChange;
+
+/// Most characters of a bank's reference.
+const MAX_REFERENCE: usize = 200;
+/// Most characters of a one-time token of a gateway's form.
+const MAX_TOKEN: usize = 4_000;
 
 /// Places a cart.
 #[derive(Debug, Clone)]
@@ -132,7 +137,7 @@ impl App {
                     1,
                     instance.id.clone(),
                     total,
-                    method.token.clone(),
+                    method_token(method.token.clone())?,
                     return_url(method.return_url.as_deref())?,
                     now,
                 );
@@ -236,7 +241,7 @@ impl App {
     /// # Errors
     /// [`Code::NotPending`], [`Code::PaymentUnderWay`], [`Code::PaymentMethodUnavailable`].
     pub async fn payment_retry(&self, caller: &Caller, id: OrderId, method: PaymentMethod, key: &str) -> Result<Answer<OrderId>> {
-        let known = self.order_for(caller, id).await?.ok_or_else(|| Error::not_found("orderId", "order"))?;
+        let known = self.order_to_write(caller, id).await?;
         let now = self.now();
         let actor = self.actor_of(caller, &known);
         let scope = Scope { actor: &actor, operation: "paymentRetry", key };
@@ -258,7 +263,7 @@ impl App {
         self.end_attempts(&txn, &order, &attempts, &ends).await?;
         let number = attempts.iter().map(|attempt| attempt.attempt).max().unwrap_or(0) + 1;
         let back = return_url(method.return_url.as_deref())?;
-        let attempt = new_attempt(id, number, instance.id.clone(), order.totals.total, method.token, back, now);
+        let attempt = new_attempt(id, number, instance.id.clone(), order.totals.total, method_token(method.token)?, back, now);
         store::payment::insert(&txn, &attempt).await?;
         let lapse = lapses_at_after_retry(order.lapses_at.unwrap_or(now), now, instance.unpaid_for);
         store::order::set_lapse(&txn, id, lapse).await?;
@@ -277,7 +282,7 @@ impl App {
     /// # Errors
     /// [`Code::NotPending`].
     pub async fn order_cancel(&self, caller: &Caller, id: OrderId, key: &str) -> Result<Answer<OrderId>> {
-        let known = self.order_for(caller, id).await?.ok_or_else(|| Error::not_found("orderId", "order"))?;
+        let known = self.order_to_write(caller, id).await?;
         let now = self.now();
         let actor = self.actor_of(caller, &known);
         let scope = Scope { actor: &actor, operation: "orderCancel", key };
@@ -381,6 +386,8 @@ impl App {
             attempt.state.status == PaymentStatus::RequiresAction
                 && self.gateways.get(&attempt.gateway).is_some_and(|instance| instance.gateway.descriptor().capabilities.instructions)
         });
+        let reference =
+            text::line("reference", &cmd.reference, MAX_REFERENCE).map_err(|reason| Refusal::from(reason).under(["reference"]))?;
         let recordable = matches!(order.status, OrderStatus::PendingPayment | OrderStatus::Lapsed);
         let Some(attempt) = waits.filter(|_| recordable) else {
             return Err(Error::refused(
@@ -412,10 +419,10 @@ impl App {
             seen: Observation::of(status).with_captured(captured),
             decline: None,
             next_action: None,
-            detail: json!({ "amount": cmd.amount, "reference": cmd.reference, "actor": actor }),
+            detail: json!({ "amount": cmd.amount, "reference": reference, "actor": actor }),
         };
         let object = Object { kind: "order", id: order.id.uuid(), company: order.company.map(CompanyId::uuid) };
-        let new = json!({ "payment": attempt.id, "amount": cmd.amount, "reference": cmd.reference });
+        let new = json!({ "payment": attempt.id, "amount": cmd.amount, "reference": reference });
         self.audit(&txn, caller, "orderPaymentRecord", object, None, Some(new)).await?;
         store::idempotency::finish(&txn, &scope, serde_json::to_value(order.id)?).await?;
         // In the same transaction as the key: a record that is repeated must never count twice.
@@ -482,6 +489,21 @@ impl App {
     /// The database's.
     pub async fn order_for(&self, caller: &Caller, id: OrderId) -> Result<Option<Order>> {
         Ok(self.orders_for(caller, &[id]).await?.pop())
+    }
+
+    /// An order that the caller may act on: to see it by a scope for reading is not enough.
+    async fn order_to_write(&self, caller: &Caller, id: OrderId) -> Result<Order> {
+        let order = self.order_for(caller, id).await?.ok_or_else(|| Error::not_found("orderId", "order"))?;
+        let own = order.account.is_some() && order.account == caller.account();
+        let scope = Topic::Orders.write();
+        if own || caller.may(scope) || order.company.is_some_and(|company| caller.may_for(scope, company)) {
+            return Ok(order);
+        }
+        let secrets = store::cart::secret_hashes(self.db.read(), &[order.cart]).await?;
+        if secrets.get(&order.cart).is_some_and(|kept| self.is_secret(caller, kept)) {
+            return Ok(order);
+        }
+        Err(caller.denied(&format!("This needs the buyer, or a key with the scope {scope}.")))
     }
 
     /// Those of these orders that the caller may see, in no order, in a fixed number of statements.
@@ -562,6 +584,16 @@ impl App {
     }
 }
 
+/// A token of a gateway's form, checked.
+fn method_token(token: Option<String>) -> Result<Option<String>> {
+    if token.as_ref().is_some_and(|token| token.len() > MAX_TOKEN || token.contains(char::is_control)) {
+        let message =
+            format!("Give the token as the gateway's form gave it: at most {MAX_TOKEN} characters, none of them a control character.");
+        return Err(Error::refused(Code::Invalid, ["paymentMethod", "token"], message));
+    }
+    Ok(token)
+}
+
 /// The URL to send the buyer's browser back to, checked.
 fn return_url(url: Option<&str>) -> Result<Option<String>> {
     let Some(url) = url else { return Ok(None) };
@@ -609,7 +641,7 @@ fn order_line(view: &CartLineView) -> Result<OrderLine> {
         unit_price: quote.unit_price,
         list_price: quote.list_price,
         amounts,
-        breakdown: quote.steps.clone(),
+        breakdown: quote.clone().discounted(amounts.discount).steps,
         terms: offer.terms,
         refunded: zero,
         refunded_by_quantity: zero,

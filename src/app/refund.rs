@@ -42,7 +42,7 @@ impl App {
     pub async fn order_refund(&self, caller: &Caller, cmd: OrderRefund) -> Result<Answer<OrderId>> {
         caller.require(Topic::Refunds.write())?;
         let reason = cmd.reason.trim().to_owned();
-        if reason.is_empty() || reason.chars().count() > 1_000 {
+        if reason.is_empty() || reason.chars().count() > 1_000 || reason.contains('\0') {
             return Err(Error::refused(
                 Code::Required,
                 ["reason"],

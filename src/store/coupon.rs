@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use domain::coupon::{Audience, Rules, UseState};
 use domain::pricing::ExchangeRate;
 use domain::{AccountId, CartId, CouponBatchId, CouponCodeId, CouponId, Currency, Money, OrderId};
-use entity::{cart_coupon, coupon, coupon_code, coupon_customer, coupon_use, order, person};
+use entity::{account, cart_coupon, coupon, coupon_code, coupon_customer, coupon_use, order, person};
 use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::{Condition, Expr, ExprTrait as _, LockType, OnConflict, Query};
 use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait};
@@ -300,7 +300,13 @@ pub async fn customer(db: &impl ConnectionTrait, customer: &CustomerKeys, but: O
         .from(person::Entity)
         .and_where(person::Column::EmailHash.is_in(customer.emails.iter().map(String::as_str)))
         .to_owned();
+    let accounts = Query::select()
+        .column(account::Column::Id)
+        .from(account::Entity)
+        .and_where(account::Column::EmailHash.is_in(customer.emails.iter().map(String::as_str)))
+        .to_owned();
     let theirs = Condition::any()
+        .add(order::Column::AccountId.in_subquery(accounts))
         .add_option(customer.account.map(|account| order::Column::AccountId.eq(account.uuid())))
         .add(order::Column::BuyerPersonId.in_subquery(buyers));
     let mut paid = order::Entity::find().select_only().column(order::Column::Id).filter(theirs).filter(order::Column::PaidAt.is_not_null());

@@ -204,6 +204,21 @@ pub async fn parked(db: &impl ConnectionTrait) -> Result<u64, DbErr> {
     Entity::find().filter(Column::Status.eq("PARKED")).count(db).await
 }
 
+/// Takes all jobs out of the hands that have them: of processes that are known to be dead.
+///
+/// # Errors
+/// The database's.
+pub async fn release_all(db: &impl ConnectionTrait) -> Result<(), DbErr> {
+    Entity::update_many()
+        .col_expr(Column::LeaseOwner, Expr::value(Option::<String>::None))
+        .col_expr(Column::LeaseUntil, Expr::value(Option::<DateTime<Utc>>::None))
+        .filter(Column::Status.eq("QUEUED"))
+        .filter(Column::LeaseOwner.is_not_null())
+        .exec(db)
+        .await?;
+    Ok(())
+}
+
 /// These jobs; unknown ids are left out.
 ///
 /// # Errors

@@ -345,6 +345,9 @@ pub fn for_kind(for_: &For) -> &'static str {
     }
 }
 
+/// What stands where the e-mail of a learner was erased. Nobody has it.
+pub const ERASED: &str = "erased@erased.invalid";
+
 /// Reads for whom a line is; a learner whose person was erased keeps the line but has no name.
 ///
 /// # Errors
@@ -355,7 +358,7 @@ pub fn for_from(kind: &str, learner: Option<person::Model>) -> Result<For, DbErr
         "SEATS" => Ok(For::Seats),
         "LEARNER" => {
             let (email, name) = learner.map_or((None, None), |learner| (learner.email, learner.name));
-            let email = Email::parse(email.as_deref().unwrap_or("erased@erased.invalid")).map_err(corrupt)?;
+            let email = Email::parse(email.as_deref().unwrap_or(ERASED)).map_err(corrupt)?;
             Ok(For::Learner { email, name })
         }
         other => Err(corrupt(other)),

@@ -404,6 +404,13 @@ async fn r49_a_cart_is_made_only_in_a_context_that_sells() {
     assert_eq!(cart["lines"][0]["offer"]["title"], "Acme's A");
     assert_eq!(cart["context"], json!({"companyId": acme.to_string(), "currency": "USD", "locale": "de-AT"}));
 
+    // A company that closes its doors sells nothing more to a guest who came in before.
+    let (before, open) = guest_cart(&shop, json!({"sku": "A", "context": {"companyId": acme.to_string()}})).await;
+    shop.act(&shop.operator(), "companyUpdate", json!({"id": acme, "storefront": "MEMBERS"}), "company { id }").await;
+    let closed = read(&shop, &open, &before["id"]).await;
+    assert_eq!((&closed["lines"][0]["unitPrice"], &closed["readiness"]["ready"]), (&Value::Null, &json!(false)));
+    shop.act(&shop.operator(), "companyUpdate", json!({"id": acme, "storefront": "PUBLIC"}), "company { id }").await;
+
     // A company that stops selling says so, and nothing is lost.
     shop.act(&shop.operator(), "companyUpdate", json!({"id": acme, "enabled": false}), "company { id }").await;
     let cart = read(&shop, &guest, &cart["id"]).await;

@@ -779,6 +779,29 @@ async fn a_live_subscription_follows_the_order_to_its_course() {
     }
 }
 
+/// Seeing an order by a scope for reading is not enough to cancel it or to pay it again.
+#[tokio::test]
+async fn who_only_reads_orders_moves_none() {
+    let shop = TestApp::new().await;
+    shop.shelf("L-1", "49.00", &["Rust"]).await;
+    let cart = ready(&shop, &["L-1"]).await;
+    let placed = placed(&shop, &cart, "declined", "49.00").await;
+    assert_eq!(placed["status"], "PENDING_PAYMENT");
+    let reader = shop.key(&["orders:read"]);
+    let cancel =
+        "mutation($input: OrderCancelInput!) { orderCancel(input: $input) { order { status } userErrors { code field message } } }";
+    let input = json!({ "input": { "orderId": placed["id"], "idempotencyKey": "c" } });
+    assert_eq!(shop.top_level_code(&reader, cancel, input.clone()).await, "FORBIDDEN");
+    let retry =
+        "mutation($input: PaymentRetryInput!) { paymentRetry(input: $input) { order { status } userErrors { code field message } } }";
+    let method = json!({ "gateway": "sandbox", "token": "approve" });
+    let again = json!({ "input": { "orderId": placed["id"], "paymentMethod": method, "idempotencyKey": "r" } });
+    assert_eq!(shop.top_level_code(&reader, retry, again.clone()).await, "FORBIDDEN");
+    assert_eq!(order(&shop, &placed["id"]).await["status"], "PENDING_PAYMENT");
+    let paid = shop.ok(&shop.guest_with(&cart.secret), retry, again).await;
+    assert_eq!(paid["paymentRetry"]["order"]["status"], "FULFILLED", "the guest's own");
+}
+
 /// c45: pages of orders placed at the same instant neither repeat nor skip one, also when another comes meanwhile.
 #[tokio::test]
 async fn c45_pages_of_orders_with_equal_times_show_each_once() {
