@@ -29,6 +29,8 @@ pub mod cart;
 pub mod catalog;
 pub mod company;
 pub mod company_offer;
+pub mod coupon;
+pub mod coupon_batch;
 pub mod coupon_use;
 pub mod entropy;
 pub mod fulfil;

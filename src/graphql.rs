@@ -10,6 +10,7 @@ pub mod catalog;
 pub mod company;
 pub mod company_offer;
 pub mod connection;
+pub mod coupon;
 pub mod error;
 pub mod executor;
 pub mod group;
@@ -43,6 +44,7 @@ pub struct Query(
     company_offer::CompanyOfferQuery,
     offer::OfferQuery,
     cart::CartQuery,
+    coupon::CouponQuery,
     account::AccountQuery,
     key::KeyQuery,
     audit::AuditQuery,
@@ -62,6 +64,7 @@ pub struct Mutation(
     company::CompanyMutation,
     company_offer::CompanyOfferMutation,
     cart::CartMutation,
+    coupon::CouponMutation,
     cart_coupon::CartCouponMutation,
     account::AccountMutation,
     key::KeyMutation,

@@ -45,6 +45,11 @@ pub enum Job {
         /// The refund.
         refund: Uuid,
     },
+    /// Make the codes that a batch lacks.
+    CouponBatch {
+        /// The batch.
+        batch: Uuid,
+    },
     /// Apply a stored webhook.
     ApplyGatewayEvent {
         /// The stored event.
@@ -63,6 +68,7 @@ impl Job {
             Self::Fulfil { .. } => "Fulfil",
             Self::LapseOrder { .. } => "LapseOrder",
             Self::Refund { .. } => "Refund",
+            Self::CouponBatch { .. } => "CouponBatch",
             Self::ApplyGatewayEvent { .. } => "ApplyGatewayEvent",
         }
     }

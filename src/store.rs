@@ -22,6 +22,8 @@ pub mod catalog;
 pub mod company;
 pub mod company_offer;
 pub mod coupon;
+pub mod coupon_batch;
+pub mod coupon_rule;
 pub mod enrollment;
 pub mod entitlement;
 pub mod group;

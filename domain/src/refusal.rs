@@ -125,6 +125,8 @@ named! {
         CouponCodeTaken = "COUPON_CODE_TAKEN",
         /// The cart holds this code already.
         CouponRepeated = "COUPON_REPEATED",
+        /// The coupon is not in the version that the call expects; read it again.
+        CouponChanged = "COUPON_CHANGED",
         /// The audience follows from how the code begins.
         AudienceFromCode = "AUDIENCE_FROM_CODE",
         /// What a coupon gives is fixed once it was used.

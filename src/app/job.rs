@@ -90,6 +90,7 @@ impl App {
             Job::Fulfil { order } => self.fulfil((*order).into()).await,
             Job::LapseOrder { order } => self.order_lapse((*order).into()).await,
             Job::Refund { refund } => self.refund_send((*refund).into(), *tries).await,
+            Job::CouponBatch { batch } => self.coupon_batch_go_on((*batch).into()).await,
             Job::ApplyGatewayEvent { event } => self.gateway_event_apply(*event).await,
         };
         let now = self.now();

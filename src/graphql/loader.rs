@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use async_graphql::dataloader::{DataLoader, Loader};
 use async_graphql::{Context, Data, Executor, Request, Response, ServerError};
-use domain::{CourseId, DiscountScheduleId, EnrollmentId, GroupId, LibraryId, ProductId, ProviderId, SessionId};
+use domain::{CouponId, CourseId, DiscountScheduleId, EnrollmentId, GroupId, LibraryId, ProductId, ProviderId, SessionId};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, FuturesUnordered, StreamExt};
 use uuid::Uuid;
@@ -23,7 +23,7 @@ use super::BursarSchema;
 use super::error::{refusal, top_level};
 use crate::app::App;
 use crate::app::caller::Caller;
-use crate::app::{catalog, group, learning, price, product};
+use crate::app::{catalog, coupon, coupon_batch, group, learning, price, product};
 
 /// Most keys of one batch: as many as one statement names.
 const BATCH: usize = 1_000;
@@ -100,6 +100,14 @@ pub struct PricesOf(pub ProductId);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SkusOf(pub ProductId);
 
+/// The codes and prefixes of a coupon that somebody chose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ChosenOf(pub CouponId);
+
+/// The batches of a coupon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct BatchesOf(pub CouponId);
+
 /// The results of an enrollment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ResultsOf(pub EnrollmentId);
@@ -152,6 +160,8 @@ loads_of! {
     ContentOf => Vec<group::Content>, content_of;
     PricesOf => Vec<price::Price>, prices_of;
     SkusOf => Vec<product::ReservedSku>, skus_of;
+    ChosenOf => Vec<coupon::ChosenText>, coupon_texts_of;
+    BatchesOf => Vec<coupon_batch::CouponBatch>, coupon_batches_of;
     ResultsOf => Vec<learning::ResultRow>, results_of;
 }
 

@@ -10,6 +10,7 @@ use super::account::Account;
 use super::cart::Cart;
 use super::catalog::{Course, Library, Provider, Session};
 use super::company::Company;
+use super::coupon::{Coupon, CouponBatch};
 use super::error::{answer, scope};
 use super::group::Group;
 use super::job::Job;
@@ -49,6 +50,10 @@ pub enum Node {
     Product(Product),
     /// Quantity discounts.
     DiscountSchedule(DiscountSchedule),
+    /// The rule behind codes.
+    Coupon(Coupon),
+    /// Many codes of a coupon.
+    CouponBatch(CouponBatch),
     /// An organisation that buys or resells.
     Company(Company),
     /// Somebody who can sign in.
@@ -131,6 +136,7 @@ async fn find(app: &App, caller: &Caller, ids: &[ID], wanted: Wanted) -> Result<
 /// The objects of one kind that this caller may see.
 async fn of_kind(app: &App, caller: &Caller, prefix: &str, uuids: &[Uuid], wanted: Wanted) -> Result<HashMap<Uuid, Node>> {
     let catalog = caller.may(Topic::Catalog.read());
+    let coupons = caller.may(Topic::Coupons.read());
     Ok(match prefix {
         domain::ProviderKind::PREFIX if catalog => named(app.providers_by_id(&ids(uuids)).await?, |found| Node::Provider(found.into())),
         domain::CourseKind::PREFIX if catalog => named(app.courses_by_id(&ids(uuids)).await?, |found| Node::Course(found.into())),
@@ -140,6 +146,10 @@ async fn of_kind(app: &App, caller: &Caller, prefix: &str, uuids: &[Uuid], wante
         domain::ProductKind::PREFIX if catalog => named(app.products_by_id(&ids(uuids)).await?, |found| Node::Product(found.into())),
         domain::DiscountScheduleKind::PREFIX if catalog => {
             named(app.schedules_by_id(&ids(uuids)).await?, |found| Node::DiscountSchedule(found.into()))
+        }
+        domain::CouponKind::PREFIX if coupons => named(app.coupons_by_id(&ids(uuids)).await?, |found| Node::Coupon(found.into())),
+        domain::CouponBatchKind::PREFIX if coupons => {
+            named(app.coupon_batches_by_id(&ids(uuids)).await?, |found| Node::CouponBatch(found.into()))
         }
         domain::CompanyKind::PREFIX => named(app.companies_by_id(caller, &ids(uuids)).await?, |found| Node::Company(found.into())),
         domain::AccountKind::PREFIX => named(app.accounts_by_id(caller, &ids(uuids)).await?, |found| Node::Account(found.into())),

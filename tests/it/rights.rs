@@ -66,6 +66,11 @@ const MUTATIONS: &[(&str, Right)] = &[
     ("cartCouponAdd", Owner),
     ("cartCouponRemove", Owner),
     ("cartClaim", Person),
+    ("couponCreate", Scoped("coupons:write")),
+    ("couponUpdate", Scoped("coupons:write")),
+    ("couponDeactivate", Scoped("coupons:write")),
+    ("couponBatchCreate", Scoped("coupons:write")),
+    ("couponBatchResize", Scoped("coupons:write")),
     ("accountSignUp", Anyone),
     ("accountSignIn", Anyone),
     ("accountLinkRedeem", Anyone),
@@ -117,6 +122,10 @@ const QUERIES: &[(&str, Right)] = &[
     ("offers", Anyone),
     ("offer", Anyone),
     ("cart", Owner),
+    ("coupon", Scoped("coupons:read")),
+    ("coupons", Scoped("coupons:read")),
+    ("couponCodes", Scoped("coupons:read")),
+    ("couponReport", Scoped("coupons:read")),
     ("me", Anyone),
     ("account", Owner),
     ("accounts", Scoped("settings:read")),
@@ -271,11 +280,13 @@ fn scalar(ty: &str, field: &str, call: &str) -> Value {
 
 /// The prefix of the ids that a field takes: by its own name, or by the noun that its call begins with.
 fn prefix(field: &str, call: &str) -> &'static str {
-    const NOUNS: [(&str, &str); 20] = [
+    const NOUNS: [(&str, &str); 22] = [
         ("account", "acc"),
         ("cartLine", "cli"),
         ("cart", "crt"),
         ("company", "com"),
+        ("batch", "bat"),
+        ("coupon", "cpn"),
         ("course", "crs"),
         ("discountSchedule", "dsc"),
         ("enrollment", "enr"),
