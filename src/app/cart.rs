@@ -420,10 +420,11 @@ impl CartView {
     pub fn check_agreed(&self, expected: Money, now: DateTime<Utc>) -> Result<(), Refusal> {
         let fresh = self.totals.ok_or(CartRefusal::TotalTooLarge)?.total;
         let facts: Vec<LineFacts> = self.lines.iter().map(|line| line.facts.clone()).collect();
-        rules::check_agreed(expected, fresh, &facts, now)?;
-        // What gave something when it was shown has to give something now.
-        let gone = self.coupons.iter().filter(|view| view.coupon.gave).find_map(|view| view.outcome.reason());
-        gone.map_or(Ok(()), |reason| Err(NoLongerGives::Because(*reason).into()))
+        // What gave something when it was shown has to give something now. That says more than that the total is another one.
+        if let Some(reason) = self.coupons.iter().filter(|view| view.coupon.gave).find_map(|view| view.outcome.reason()) {
+            return Err(NoLongerGives::Because(*reason).into());
+        }
+        Ok(rules::check_agreed(expected, fresh, &facts, now)?)
     }
 
     /// The codes as they are to be kept once this view was answered with.

@@ -6,6 +6,7 @@ mod auth;
 mod cart;
 mod catalog;
 mod company;
+mod coupon;
 mod coupon_rule;
 mod http;
 mod import;

@@ -785,7 +785,7 @@ async fn who_only_reads_orders_moves_none() {
     let shop = TestApp::new().await;
     shop.shelf("L-1", "49.00", &["Rust"]).await;
     let cart = ready(&shop, &["L-1"]).await;
-    let placed = placed(&shop, &cart, "declined", "49.00").await;
+    let placed = placed(&shop, &cart, "decline", "49.00").await;
     assert_eq!(placed["status"], "PENDING_PAYMENT");
     let reader = shop.key(&["orders:read"]);
     let cancel =
