@@ -19,6 +19,7 @@ pub mod account;
 pub mod auth;
 pub mod client_ip;
 pub mod cors;
+pub mod export;
 pub mod graphql;
 pub mod headers;
 pub mod health;
@@ -58,6 +59,7 @@ pub fn router<E: Executor>(site: Site<E>) -> Result<Router, cors::NotAnOrigin> {
         .routes()
         .merge(home::routes(&app))
         .merge(account::routes(&app))
+        .merge(export::routes(&app))
         .merge(webhook::routes(app.clone()))
         .merge(health::routes({
             let app = app.clone();

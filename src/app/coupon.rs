@@ -462,6 +462,14 @@ impl App {
         Ok(Some((coupon, page)))
     }
 
+    /// Whether this caller may have codes at all.
+    ///
+    /// # Errors
+    /// Not for this caller.
+    pub fn coupon_export_right(&self, caller: &Caller) -> Result<()> {
+        caller.require(Topic::Coupons.read())
+    }
+
     /// A page of the uses of a coupon, the latest first.
     ///
     /// # Errors

@@ -124,7 +124,6 @@ impl App {
             // Drawn before the database is held.
             let mut random = vec![0; 8 * pace.next(u32::MAX) as usize];
             self.entropy.fill(&mut random);
-            let piece = Instant::now();
             let txn = self.db.begin().await?;
             let held = Instant::now();
             let Some(mut batch) = store::coupon_batch::lock(&txn, id).await? else { return Ok(Ran::Done) };
@@ -151,7 +150,7 @@ impl App {
             }
             pace = pace.after(held.elapsed());
             if began.elapsed() > TURN {
-                tracing::debug!(batch = %id, made = batch.made, count = batch.count, piece = ?piece.elapsed(), "codes are being made");
+                tracing::debug!(batch = %id, made = batch.made, count = batch.count, "codes are being made");
                 return Ok(Ran::Again(now));
             }
         }

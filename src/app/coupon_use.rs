@@ -297,6 +297,12 @@ impl App {
         if from == to {
             return Ok(true);
         }
+        let held = store::coupon::uses_of_orders(txn, &[order.id]).await?.remove(&order.id).unwrap_or_default();
+        if held.is_empty() {
+            return Ok(true);
+        }
+        // Whether a use is counted changes with the coupon's limit: from here on nobody changes it, and the uses are read as they are then.
+        store::coupon::versions(txn, &held.iter().map(|used| used.coupon).collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>()).await?;
         let mut uses = store::coupon::uses_of_orders(txn, &[order.id]).await?.remove(&order.id).unwrap_or_default();
         uses.sort_unstable_by_key(|used| (used.coupon, used.code_id));
         match from.change(to) {

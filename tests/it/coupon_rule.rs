@@ -2,9 +2,14 @@
 
 use std::collections::HashSet;
 
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{Request, StatusCode};
+use bursar::http::export;
 use chrono::TimeDelta;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use tower::ServiceExt;
 
 use crate::util::{TestApp, amount, id};
 
@@ -582,4 +587,44 @@ async fn r64_a_product_can_be_closed_to_coupons() {
     assert_eq!(total().await, (json!("20.00"), json!("REACHES_NO_LINE")));
     assert_eq!(set(true).await, json!(true));
     assert_eq!(total().await, (json!("18.00"), Value::Null));
+}
+
+/// R67: the codes of a batch as a file, for those who may read coupons; no cell of it begins a formula.
+#[tokio::test]
+async fn r67_the_codes_of_a_batch_are_a_file() {
+    let shop = TestApp::new().await;
+    let coupon_id = ten_percent(&shop, "TEN", json!({})).await;
+    let made = batch(&shop, &coupon_id, json!("-FEST"), 2_500).await;
+    let key = async |scopes: &[&str]| {
+        let input = json!({ "name": "export", "role": "SERVICE", "scopes": scopes });
+        let made = shop.act(&shop.operator(), "serviceKeyCreate", input, "secret").await;
+        made["secret"].as_str().expect("a secret").to_owned()
+    };
+    let router: Router = export::routes(&shop.app);
+    let get = async |query: &str, bearer: Option<&str>| {
+        let mut request = Request::get(format!("/export/coupon-codes.csv{query}"));
+        if let Some(bearer) = bearer {
+            request = request.header("authorization", format!("Bearer {bearer}"));
+        }
+        let answer = router.clone().oneshot(request.body(Body::empty()).expect("a request")).await.expect("routers do not fail");
+        let status = answer.status();
+        let body = to_bytes(answer.into_body(), usize::MAX).await.expect("the whole file");
+        (status, String::from_utf8(body.into()).expect("UTF-8"))
+    };
+    let reader = key(&["coupons:read"]).await;
+    let of = format!("?batchId={}", id(&made));
+    assert_eq!(get(&of, None).await.0, StatusCode::UNAUTHORIZED);
+    assert_eq!(get(&of, Some("made-up")).await.0, StatusCode::UNAUTHORIZED);
+    assert_eq!(get(&of, Some(&key(&["catalog:read"]).await)).await.0, StatusCode::FORBIDDEN);
+    for nothing in ["", "?batchId=nonsense", "?batchId=bat_00000000000000000000000001"] {
+        assert_eq!(get(nothing, None).await.0, StatusCode::UNAUTHORIZED);
+        assert_eq!(get(nothing, Some(&reader)).await.0, StatusCode::NOT_FOUND, "{nothing}");
+    }
+    let (status, text) = get(&of, Some(&reader)).await;
+    assert_eq!(status, StatusCode::OK);
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!((lines[0], lines.len()), ("code,status,use,order,void_at,created_at", 2_501));
+    let different: HashSet<&&str> = lines[1..].iter().collect();
+    assert_eq!(different.len(), 2_500);
+    assert!(lines[1..].iter().all(|line| line.starts_with("'-FEST") && line.ends_with(",STARTED,,,,2026-01-01T00:00:00Z")), "{}", lines[1]);
 }
