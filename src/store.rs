@@ -49,6 +49,9 @@ tokio::task_local! {
 /// How many rows one statement names at most; longer lists are cut into chunks (PostgreSQL and SQLite limit the number of parameters).
 pub const CHUNK: usize = 1_000;
 
+/// A connection that was idle for so long may have been cut off meanwhile: it is tested before it is used.
+const TESTED_AFTER: Duration = Duration::from_secs(1);
+
 /// Where the data is.
 #[derive(Debug, Clone)]
 pub struct DbOptions {
@@ -95,6 +98,8 @@ impl Db {
     fn options(url: &str, pool: u32) -> ConnectOptions {
         let mut options = ConnectOptions::new(url);
         options.max_connections(pool).min_connections(1).acquire_timeout(Duration::from_secs(30)).sqlx_logging(false);
+        // A connection in steady use is not asked before each statement whether it still lives: that costs as much as a small statement.
+        options.test_before_acquire_if_idle_for(TESTED_AFTER);
         options
     }
 
