@@ -15,6 +15,8 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
+pub use reading::Reading;
+
 pub mod account;
 pub mod audit;
 pub mod cart;
@@ -38,12 +40,18 @@ pub mod payment;
 pub mod person;
 pub mod price;
 pub mod product;
+pub mod reading;
 pub mod search;
 pub mod token;
 
 tokio::task_local! {
     /// Counts the SQL statements of whatever runs inside its scope.
     pub static STATEMENTS: Arc<AtomicU64>;
+}
+
+/// Counts a statement, if somebody counts: outside of a request nobody does.
+fn count() {
+    let _ = STATEMENTS.try_with(|count| count.fetch_add(1, Ordering::Relaxed));
 }
 
 /// How many rows one statement names at most; longer lists are cut into chunks (PostgreSQL and SQLite limit the number of parameters).
@@ -104,16 +112,21 @@ impl Db {
     }
 
     fn counted(mut connection: DatabaseConnection) -> DatabaseConnection {
-        connection.set_metric_callback(|_| {
-            // Outside of a request nobody counts.
-            let _ = STATEMENTS.try_with(|count| count.fetch_add(1, Ordering::Relaxed));
-        });
+        connection.set_metric_callback(|_| count());
         connection
     }
 
-    /// The reading side, for queries outside of a transaction.
+    /// The reading side, for one query outside of a transaction.
     pub fn read(&self) -> &DatabaseConnection {
         &self.read
+    }
+
+    /// A connection of the reading side, for a use case of several queries outside of a transaction.
+    ///
+    /// # Errors
+    /// The pool gave no connection in time.
+    pub async fn reading(&self) -> Result<Reading, DbErr> {
+        Reading::of(&self.read).await
     }
 
     /// The writing side without a transaction: for one statement that is atomic by itself.

@@ -11,7 +11,7 @@ use domain::account::{Road, new_password, password_form};
 use domain::person::Address;
 use domain::text::{self, Email};
 use domain::{AccountId, PersonId};
-use sea_orm::DatabaseTransaction;
+use sea_orm::{ConnectionTrait, DatabaseTransaction};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 use uuid::Uuid;
@@ -487,9 +487,9 @@ impl App {
     ///
     /// # Errors
     /// The database's.
-    pub(crate) async fn receipt_links(&self, orders: &[OrderId]) -> Result<HashMap<OrderId, String>> {
+    pub(crate) async fn receipt_links(&self, db: &impl ConnectionTrait, orders: &[OrderId]) -> Result<HashMap<OrderId, String>> {
         let mut secrets = HashMap::new();
-        for link in store::account::receipt_links(self.db.read(), orders, self.now()).await? {
+        for link in store::account::receipt_links(db, orders, self.now()).await? {
             if let (Some(order), Some(sealed)) = (link.order, link.secret_sealed) {
                 let secret = self.secrets.open(Purpose::Link, &sealed)?;
                 secrets.insert(order, String::from_utf8(secret).map_err(|_| crate::internal!("a link's secret is no text"))?);

@@ -227,7 +227,7 @@ impl App {
     /// # Errors
     /// The database's.
     pub async fn cart(&self, caller: &Caller, id: CartId, detail: Detail) -> Result<Option<CartView>> {
-        let db = self.db.read();
+        let db = &self.db.reading().await?;
         match store::cart::by_id(db, id).await?.filter(|cart| self.may_read(caller, cart)) {
             Some(cart) => Ok(Some(self.cart_view(db, caller, cart, detail).await?)),
             None => Ok(None),
@@ -456,7 +456,8 @@ impl App {
     /// [`Code::NotFound`] for a company that is not there or not for this caller and for an unknown SKU; whatever keeps the company or the
     /// product from being sold.
     pub async fn cart_create(&self, caller: &Caller, cmd: CartCreate, detail: Detail) -> Result<CartCreated> {
-        let db = self.db.read();
+        let reading = self.db.reading().await?;
+        let db = &reading;
         let Some(context) = self.offer_context(db, caller, cmd.context).await.map_err(|error| under("context", error))? else {
             return Err(Refusal::not_found("company").under(["context", "companyId"]).into());
         };
@@ -487,6 +488,7 @@ impl App {
         for line in &view.lines {
             rules::check_offer(line.facts.offer.as_ref()).map_err(|refusal| Refusal { field: vec!["sku".to_owned()], ..refusal })?;
         }
+        drop(reading);
         let txn = self.db.begin().await?;
         store::cart::insert(&txn, &view.cart, now).await?;
         store::cart::save_lines(&txn, view.cart.id, &view.lines_shown()).await?;

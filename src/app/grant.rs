@@ -311,8 +311,7 @@ impl App {
     ///
     /// # Errors
     /// The database's.
-    pub async fn given_by_orders(&self, orders: &[OrderId]) -> Result<HashMap<OrderLineId, Given>> {
-        let db = self.db.read();
+    pub async fn given_by_orders(&self, db: &impl ConnectionTrait, orders: &[OrderId]) -> Result<HashMap<OrderLineId, Given>> {
         let mut given: HashMap<OrderLineId, Given> = HashMap::new();
         for token in store::token::not_void_of_orders(db, orders).await? {
             given.entry(token.line).or_default().codes.push(self.code_of(&token)?);

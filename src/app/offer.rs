@@ -305,7 +305,6 @@ impl App {
             .ok()
             .filter(|quantity| (1..=MAX_QUANTITY).contains(quantity))
             .ok_or_else(|| Error::BadInput(CartRefusal::QuantityOutOfRange { quantity }.to_string()))?;
-        let db = self.db.read();
         let sku = match name {
             OfferName::Sku(sku) => match Sku::parse(sku) {
                 Ok(sku) => Some(sku.folded()),
@@ -313,6 +312,7 @@ impl App {
             },
             OfferName::Product(_) => None,
         };
+        let db = &self.db.reading().await?;
         let Some(mut context) = self.offer_context(db, caller, context).await?.filter(OfferContext::sells) else { return Ok(None) };
         if let Some(at) = at {
             context.at = at.trunc_subsecs(6);
@@ -337,9 +337,9 @@ impl App {
     /// # Errors
     /// [`Error::BadInput`] for a search that is too long; the database's.
     pub async fn offers(&self, caller: &Caller, list: OfferList) -> Result<Option<(Page<OfferView>, OfferContext)>> {
-        let db = self.db.read();
         let words =
             text::search_words(list.filter.search.as_deref().unwrap_or_default()).map_err(|reason| Error::from(Refusal::from(reason)))?;
+        let db = &self.db.reading().await?;
         let Some(context) = self.offer_context(db, caller, list.context.clone()).await?.filter(OfferContext::sells) else {
             return Ok(None);
         };

@@ -511,7 +511,8 @@ impl App {
     /// # Errors
     /// The database's.
     pub async fn orders_for(&self, caller: &Caller, ids: &[OrderId]) -> Result<Vec<Order>> {
-        let found = store::order::by_ids(self.db.read(), ids).await?;
+        let db = &self.db.reading().await?;
+        let found = store::order::by_ids(db, ids).await?;
         let (mut seen, others): (Vec<Order>, Vec<Order>) = found.into_iter().partition(|order| {
             caller.may(Topic::Orders.read())
                 || (order.account.is_some() && order.account == caller.account())
@@ -520,7 +521,7 @@ impl App {
         if caller.cart_secret.is_some() && !others.is_empty() {
             let open_for = chrono::TimeDelta::days(i64::from(self.shop.guest_order_days));
             let carts: Vec<_> = others.iter().map(|order| order.cart).collect();
-            let secrets = store::cart::secret_hashes(self.db.read(), &carts).await?;
+            let secrets = store::cart::secret_hashes(db, &carts).await?;
             let own = |order: &Order| secrets.get(&order.cart).is_some_and(|kept| self.is_secret(caller, kept));
             seen.extend(others.into_iter().filter(|order| self.now() - order.placed_at < open_for && own(order)));
         }

@@ -8,6 +8,7 @@ use domain::cart::For;
 use domain::order::{OrderStatus, retry};
 use domain::payment::PaymentStatus;
 use domain::{CourseId, Money, OrderId, OrderLineId};
+use sea_orm::ConnectionTrait;
 
 use super::App;
 use super::caller::{Caller, Topic, Who};
@@ -132,6 +133,20 @@ pub struct Step {
 }
 
 impl OrderView {
+    /// The order without any of its parts.
+    fn alone(order: Order) -> Self {
+        Self {
+            order,
+            buyer: None,
+            payments: Vec::new(),
+            coupons: Vec::new(),
+            refunds: Vec::new(),
+            disputes: Vec::new(),
+            receipt: None,
+            steps: Vec::new(),
+        }
+    }
+
     /// What can still be refunded, by the payments that are part of this view.
     pub fn refundable(&self) -> Money {
         let paid = self.payments.iter().find(|payment| Some(payment.id) == self.order.paid_payment);
@@ -169,7 +184,10 @@ impl App {
     /// # Errors
     /// The database's.
     pub async fn order_views(&self, caller: &Caller, orders: Vec<Order>, parts: OrderParts) -> Result<Vec<OrderView>> {
-        let db = self.db.read();
+        if orders.is_empty() || parts == OrderParts::default() {
+            return Ok(orders.into_iter().map(OrderView::alone).collect());
+        }
+        let db = &self.db.reading().await?;
         let ids: Vec<OrderId> = orders.iter().map(|order| order.id).collect();
         let mut buyers = HashMap::new();
         if parts.buyer {
@@ -185,8 +203,8 @@ impl App {
         } else {
             Vec::new()
         };
-        let mut receipts = if parts.receipt { self.receipts(caller, &orders).await? } else { HashMap::new() };
-        let mut steps = if parts.steps { self.steps(caller, &orders).await? } else { HashMap::new() };
+        let mut receipts = if parts.receipt { self.receipts(db, caller, &orders).await? } else { HashMap::new() };
+        let mut steps = if parts.steps { self.steps(db, caller, &orders).await? } else { HashMap::new() };
         Ok(orders
             .into_iter()
             .map(|order| {
@@ -213,9 +231,9 @@ impl App {
         self.order_row(id).await
     }
 
-    async fn steps(&self, caller: &Caller, orders: &[Order]) -> Result<HashMap<OrderId, Vec<Step>>> {
+    async fn steps(&self, db: &impl ConnectionTrait, caller: &Caller, orders: &[Order]) -> Result<HashMap<OrderId, Vec<Step>>> {
         let ids: Vec<_> = orders.iter().map(|order| order.id.uuid()).collect();
-        let jobs = store::job::of_kind(self.db.read(), "Fulfil", &ids).await?;
+        let jobs = store::job::of_kind(db, "Fulfil", &ids).await?;
         let mut steps = HashMap::new();
         for order in orders {
             if !order.status.was_paid() {
@@ -244,14 +262,14 @@ impl App {
         Ok(steps)
     }
 
-    async fn receipts(&self, caller: &Caller, orders: &[Order]) -> Result<HashMap<OrderId, Receipt>> {
+    async fn receipts(&self, db: &impl ConnectionTrait, caller: &Caller, orders: &[Order]) -> Result<HashMap<OrderId, Receipt>> {
         let paid: Vec<&Order> = orders.iter().filter(|order| order.status.was_paid()).collect();
         if paid.is_empty() {
             return Ok(HashMap::new());
         }
         let ids: Vec<OrderId> = paid.iter().map(|order| order.id).collect();
-        let given = self.given_by_orders(&ids).await?;
-        let links = self.receipt_links(&ids).await?;
+        let given = self.given_by_orders(db, &ids).await?;
+        let links = self.receipt_links(db, &ids).await?;
         let mut receipts = HashMap::new();
         for order in paid {
             let own = order.account.is_some() && order.account == caller.account();

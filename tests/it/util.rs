@@ -193,7 +193,7 @@ impl TestApp {
     /// Titles of the courses that an order's lines open now.
     pub async fn open_titles(&self, order: &Value) -> Vec<String> {
         let order = OrderId::parse(order.as_str().expect("an id")).expect("an order's id");
-        let given = self.app.given_by_orders(&[order]).await.expect("the grants are read");
+        let given = self.app.given_by_orders(self.app.db.read(), &[order]).await.expect("the grants are read");
         let mut titles: Vec<String> = given.into_values().flat_map(|given| given.courses).map(|(_, title)| title).collect();
         titles.sort();
         titles
