@@ -563,7 +563,7 @@ async fn add_detail(db: &impl ConnectionTrait, context: &OfferContext, detail: D
         }
     }
     if detail.courses || detail.sessions {
-        let courses = store::offer::courses(db, &targets).await?;
+        let courses = store::offer::courses(db, &targets, detail.course_descriptions).await?;
         let mut events: Vec<_> =
             courses.values().flatten().filter(|course| course.kind == CourseKind::Event).map(|course| course.id).collect();
         events.sort_unstable_by_key(|event| event.uuid());

@@ -325,6 +325,7 @@ pub fn detail(offers: &[Lookahead<'_>]) -> Detail {
     Detail {
         description: selects("description"),
         courses: selects("courses"),
+        course_descriptions: offers.iter().any(|offer| offer.field("courses").field("description").exists()),
         sessions: selects("sessions"),
         owned: selects("owned"),
         contents: false,

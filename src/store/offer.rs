@@ -49,6 +49,8 @@ pub struct Detail {
     pub description: bool,
     /// Courses.
     pub courses: bool,
+    /// Descriptions of the courses.
+    pub course_descriptions: bool,
     /// Dated sessions; needs courses.
     pub sessions: bool,
     /// Whether the buyer has it already.
@@ -824,11 +826,15 @@ fn live(at: DateTime<Utc>) -> Condition {
         .add(Condition::any().add(entitlement::Column::EndsAt.is_null()).add(entitlement::Column::EndsAt.gt(at)))
 }
 
-/// The courses of what these offers sell, by target, in order; archived ones are left out.
+/// The courses of what these offers sell, by target, in order; archived ones are left out. Their descriptions are empty unless wanted.
 ///
 /// # Errors
 /// The database's.
-pub async fn courses(db: &impl ConnectionTrait, targets: &[(ProductKind, Uuid)]) -> Result<HashMap<Uuid, Vec<OfferCourse>>, DbErr> {
+pub async fn courses(
+    db: &impl ConnectionTrait,
+    targets: &[(ProductKind, Uuid)],
+    descriptions: bool,
+) -> Result<HashMap<Uuid, Vec<OfferCourse>>, DbErr> {
     let mut found: HashMap<Uuid, Vec<OfferCourse>> = HashMap::new();
     for chunk in targets.chunks(CHUNK) {
         let of = |kind: ProductKind| chunk.iter().filter(move |(found, _)| *found == kind).map(|(_, target)| *target).collect::<Vec<_>>();
@@ -839,7 +845,7 @@ pub async fn courses(db: &impl ConnectionTrait, targets: &[(ProductKind, Uuid)])
                 course::Column::Key.into_expr(),
                 course::Column::Kind.into_expr(),
                 course::Column::Title.into_expr(),
-                course::Column::Description.into_expr(),
+                if descriptions { course::Column::Description.into_expr() } else { Expr::val("") },
             ]);
             select.expr_as(place, "place").and_where(course::Column::ArchivedAt.is_null());
             select
