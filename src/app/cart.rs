@@ -11,7 +11,7 @@ use domain::cart::{
     Problem, Readiness, Shown,
 };
 use domain::company::{Storefront, may_buy};
-use domain::coupon::replay::NoLongerGives;
+use domain::coupon::Replay;
 use domain::coupon::usage::{check_added, merge};
 use domain::person::Address;
 use domain::pricing::{LineAmounts, Totals};
@@ -23,7 +23,7 @@ use serde_json::json;
 use subtle::ConstantTimeEq;
 
 use super::caller::{Caller, Topic};
-use super::coupon_use::{CartCouponView, CartFacts as CouponFacts, Judge, asks_for_contents};
+use super::coupon_use::{CartFacts as CouponFacts, CustomerKeys, Judge, asks_for_contents};
 use super::entropy::{next_id, secret_text};
 use super::offer::{ContextArgs, Detail, OfferContext, OfferView};
 use super::secrets::Purpose;
@@ -49,8 +49,8 @@ pub struct CartView {
     pub lines: Vec<CartLineView>,
     /// The sums over the lines that have a price; `None` if they are too large for an amount.
     pub totals: Option<Totals>,
-    /// Its coupons in order of adding, and what each gives or why it gives nothing.
-    pub coupons: Vec<CartCouponView>,
+    /// What its coupons come to, in the order of `cart.coupons`.
+    pub replay: Replay,
     /// What stands wrong with it.
     pub problems: Vec<Problem>,
     /// Whether it can be placed, and what has to be done first.
@@ -175,15 +175,13 @@ struct Draft {
     /// Lines that this write adds or changes: nothing was shown of them as they are now.
     touched: HashSet<CartLineId>,
     removed: Vec<CartLineId>,
-    /// Whether codes came or went.
-    coupons: bool,
     persons: Vec<NewPerson>,
     change: Change,
 }
 
 impl Draft {
     fn of(cart: Cart) -> Self {
-        Self { cart, touched: HashSet::new(), removed: Vec::new(), coupons: false, persons: Vec::new(), change: Change::Touch }
+        Self { cart, touched: HashSet::new(), removed: Vec::new(), persons: Vec::new(), change: Change::Touch }
     }
 }
 
@@ -243,16 +241,21 @@ impl App {
         self.price(db, caller, cart, detail, &HashSet::new(), Judge::Reading).await
     }
 
-    /// The same for placing it: coupons are judged by who buys, whose lock is held from here on.
+    /// The same for placing it: coupons are judged by who buys, and held back until other orders of that customer are done where one of them
+    /// hangs on it.
     ///
     /// # Errors
     /// The database's.
-    pub(super) async fn cart_to_place(&self, txn: &DatabaseTransaction, caller: &Caller, cart: Cart) -> Result<CartView> {
+    pub(super) async fn cart_to_place(&self, txn: &DatabaseTransaction, caller: &Caller, cart: Cart) -> Result<(CartView, CustomerKeys)> {
+        let mut keys = CustomerKeys::default();
         if !cart.coupons.is_empty() {
-            let keys = self.customer_keys(txn, &cart, Judge::Placing).await?;
-            store::coupon::lock_customer(txn, &keys).await?;
+            keys = self.customer_keys(txn, &cart, true).await?;
+            if cart.coupons.iter().any(|held| held.coupon.rules.hangs_on_customer(&held.code.key)) {
+                store::coupon::lock_customer(txn, &keys).await?;
+            }
         }
-        self.price(txn, caller, cart, Detail::default(), &HashSet::new(), Judge::Placing).await
+        let view = self.price(txn, caller, cart, Detail::default(), &HashSet::new(), Judge::Placing(&keys)).await?;
+        Ok((view, keys))
     }
 
     async fn price(
@@ -262,7 +265,7 @@ impl App {
         cart: Cart,
         detail: Detail,
         touched: &HashSet<CartLineId>,
-        judge: Judge,
+        judge: Judge<'_>,
     ) -> Result<CartView> {
         let args = ContextArgs { company: cart.company, currency: Some(cart.currency), locale: Some(cart.locale.clone()) };
         let context = self.offer_context_for(db, cart.account, args).await?;
@@ -280,7 +283,7 @@ impl App {
         cart: Cart,
         detail: Detail,
         touched: &HashSet<CartLineId>,
-        judge: Judge,
+        judge: Judge<'_>,
     ) -> Result<CartView> {
         let mut wanted: Vec<(ProductId, u32)> = cart.lines.iter().map(|line| (line.line.product, line.line.quantity)).collect();
         wanted.sort_unstable_by_key(|(product, quantity)| (product.uuid(), *quantity));
@@ -322,10 +325,10 @@ impl App {
     ) -> Result<CartView> {
         let seen: Vec<Option<&OfferView>> =
             cart.lines.iter().map(|line| offers.get(&(line.line.product, line.line.quantity)).filter(|offer| offer.visible)).collect();
-        let replayed = self.replay_coupons(&cart, &seen, coupon_facts);
+        let replay = self.replay_coupons(&cart, &seen, coupon_facts);
         let mut facts = Vec::with_capacity(cart.lines.len());
         let mut shown_offers = Vec::with_capacity(cart.lines.len());
-        for ((line, offer), outcome) in cart.lines.iter().zip(&seen).zip(&replayed.lines) {
+        for ((line, offer), outcome) in cart.lines.iter().zip(&seen).zip(&replay.lines) {
             let amounts = match outcome.subtotal {
                 Some(subtotal) => {
                     // No tax is computed yet.
@@ -361,7 +364,7 @@ impl App {
             .iter()
             .zip(facts)
             .zip(shown_offers)
-            .zip(&replayed.lines)
+            .zip(&replay.lines)
             .map(|(((line, facts), offer), outcome)| CartLineView {
                 line: line.clone(),
                 offer,
@@ -370,9 +373,7 @@ impl App {
                 coupon: outcome.coupon.and_then(|place| cart.coupons.get(place)).map(|held| held.code.code.clone()),
             })
             .collect();
-        let coupons =
-            cart.coupons.iter().cloned().zip(replayed.coupons).map(|(coupon, outcome)| CartCouponView { coupon, outcome }).collect();
-        Ok(CartView { cart, context, lines, totals, coupons, problems, readiness, payment_methods })
+        Ok(CartView { cart, context, lines, totals, replay, problems, readiness, payment_methods })
     }
 
     /// The gateways that take `total` from a buyer in the context of the company with this key, in the order of the configuration.
@@ -420,16 +421,14 @@ impl CartView {
     pub fn check_agreed(&self, expected: Money, now: DateTime<Utc>) -> Result<(), Refusal> {
         let fresh = self.totals.ok_or(CartRefusal::TotalTooLarge)?.total;
         let facts: Vec<LineFacts> = self.lines.iter().map(|line| line.facts.clone()).collect();
-        // What gave something when it was shown has to give something now. That says more than that the total is another one.
-        if let Some(reason) = self.coupons.iter().filter(|view| view.coupon.gave).find_map(|view| view.outcome.reason()) {
-            return Err(NoLongerGives::Because(*reason).into());
-        }
+        // This says more than that the total is another one.
+        self.replay.check_shown(self.cart.coupons.iter().filter(|held| held.gave).map(|held| held.code.id))?;
         Ok(rules::check_agreed(expected, fresh, &facts, now)?)
     }
 
     /// The codes as they are to be kept once this view was answered with.
     fn coupons_shown(&self) -> Vec<(CouponCodeId, bool)> {
-        self.coupons.iter().map(|view| (view.coupon.code.id, view.outcome.gives())).collect()
+        self.replay.coupons.iter().map(|outcome| (outcome.code, outcome.gives())).collect()
     }
 
     /// The lines as they are to be kept once this view was answered with: with what it shows of them.
@@ -482,8 +481,8 @@ impl App {
             draft.cart.coupons.push(coupon);
         }
         let view = self.price_in(db, context, draft.cart, detail, &draft.touched, Judge::Reading).await?;
-        for coupon in &view.coupons {
-            check_added(&coupon.outcome).map_err(|refusal| Refusal { field: vec!["couponCode".to_owned()], ..refusal })?;
+        for outcome in &view.replay.coupons {
+            check_added(outcome).map_err(|refusal| Refusal { field: vec!["couponCode".to_owned()], ..refusal })?;
         }
         for line in &view.lines {
             rules::check_offer(line.facts.offer.as_ref()).map_err(|refusal| Refusal { field: vec!["sku".to_owned()], ..refusal })?;
@@ -491,10 +490,7 @@ impl App {
         drop(reading);
         let txn = self.db.begin().await?;
         store::cart::insert(&txn, &view.cart, now).await?;
-        store::cart::save_lines(&txn, view.cart.id, &view.lines_shown()).await?;
-        if !view.coupons.is_empty() {
-            store::coupon::save_cart(&txn, view.cart.id, &view.coupons_shown(), now).await?;
-        }
+        self.cart_shown_save(&txn, &view).await?;
         txn.commit().await?;
         Ok(CartCreated { cart: view, secret })
     }
@@ -636,15 +632,10 @@ impl App {
         };
         let own = draft.cart.id;
         let mut view = self.price(&txn, caller, draft.cart.clone(), detail, &draft.touched, Judge::Reading).await?;
-        if !view.coupons.is_empty() {
-            store::coupon::save_cart(&txn, own, &view.coupons_shown(), now).await?;
-        }
+        self.cart_shown_save(&txn, &view).await?;
         if own != id {
-            store::cart::save_lines(&txn, own, &view.lines_shown()).await?;
             wrote(store::cart::change(&txn, own, draft.cart.version, Change::Touch, now).await?, own)?;
             view.cart.version += 1;
-        } else {
-            store::cart::save_lines(&txn, own, &view.lines_shown()).await?;
         }
         store::idempotency::finish(&txn, &scope, json!({"cart": own})).await?;
         txn.commit().await?;
@@ -668,13 +659,12 @@ impl App {
         Ok(Answer { value: CartClaimed { cart, notices: Vec::new() }, replayed: true })
     }
 
-    /// Keeps what `view` shows as what the buyer was last shown: for answers that give the fresh cart beside a refusal, so that agreeing to it
-    /// is possible. No new version.
+    /// Keeps what `view` shows, lines and coupons, as what the buyer was last shown. No new version.
     ///
     /// # Errors
     /// The database's.
     pub async fn cart_shown_save(&self, txn: &DatabaseTransaction, view: &CartView) -> Result<()> {
-        if !view.coupons.is_empty() {
+        if !view.cart.coupons.is_empty() {
             store::coupon::save_cart(txn, view.cart.id, &view.coupons_shown(), self.now()).await?;
         }
         Ok(store::cart::save_lines(txn, view.cart.id, &view.lines_shown()).await?)
@@ -687,12 +677,15 @@ impl App {
         caller: &Caller,
         cart: Cart,
         detail: Detail,
-        check: impl FnOnce(&CartView) -> Result<()>,
+        check: impl FnOnce(&Replay) -> Result<(), Refusal>,
     ) -> Result<CartWritten> {
-        let mut draft = Draft::of(cart);
-        draft.coupons = true;
+        if cart.coupons.is_empty() {
+            // The last one went; the others go and come as what is shown is kept.
+            store::coupon::save_cart(&txn, cart.id, &[], self.now()).await?;
+        }
+        let draft = Draft::of(cart);
         let view = self.price(&txn, caller, draft.cart.clone(), detail, &draft.touched, Judge::Reading).await?;
-        check(&view)?;
+        check(&view.replay)?;
         self.save(txn, draft, view).await
     }
 
@@ -763,10 +756,7 @@ impl App {
         let (id, now) = (draft.cart.id, self.now());
         store::person::insert(&txn, &draft.persons, now).await?;
         store::cart::remove_lines(&txn, id, &draft.removed).await?;
-        store::cart::save_lines(&txn, id, &view.lines_shown()).await?;
-        if draft.coupons || !view.coupons.is_empty() {
-            store::coupon::save_cart(&txn, id, &view.coupons_shown(), now).await?;
-        }
+        self.cart_shown_save(&txn, &view).await?;
         wrote(store::cart::change(&txn, id, draft.cart.version, draft.change, now).await?, id)?;
         txn.commit().await?;
         self.changed(id.uuid());

@@ -5,10 +5,11 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use domain::coupon::replay::NoLongerGives;
 use domain::coupon::usage::{CountChange, check_add, check_added};
 use domain::coupon::{self as rules, Added, Circumstances, CouponOutcome, Customer, Effect, Nothing, Replay, UseState, Uses, replay};
 use domain::order::OrderStatus;
-use domain::pricing::{ExchangeRate, RateTable};
+use domain::pricing::RateTable;
 use domain::refusal::{Code, Refusal};
 use domain::{CartId, CouponCodeId, CouponId, Currency, Money, ProductId};
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
@@ -16,23 +17,21 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction};
 use super::caller::Caller;
 use super::cart::{Cart, CartLine, CartView, CartWritten};
 use super::offer::{Detail, OfferContext, OfferView};
-use super::throttle::address_key;
 use super::{App, entropy};
 use crate::error::{Error, Result};
 use crate::internal;
 use crate::store;
-use crate::store::coupon::CustomerKeys;
 use crate::store::order::Order;
 
-pub use crate::store::coupon::{CartCoupon, CouponUse};
+pub use crate::store::coupon::{CartCoupon, CouponUse, CustomerKeys};
 
 /// For whom the coupons of a cart are judged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Judge {
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Judge<'a> {
     /// For whoever looks. Of somebody whose address was only typed nothing is told; of an account what it did itself.
     Reading,
-    /// For the order that is being placed: by the account and the buyer's address.
-    Placing,
+    /// For the order that is being placed, by this customer.
+    Placing(&'a CustomerKeys),
 }
 
 /// What the coupons of a cart are judged by, read for this cart now.
@@ -41,15 +40,6 @@ pub(super) struct CartFacts {
     customer: Option<Customer>,
     uses: HashMap<CouponId, u64>,
     rates: RateTable,
-}
-
-/// A coupon of a cart and what became of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CartCouponView {
-    /// The code.
-    pub coupon: CartCoupon,
-    /// What it gives, or why it gives nothing.
-    pub outcome: CouponOutcome,
 }
 
 impl App {
@@ -71,9 +61,9 @@ impl App {
             Ok(cart) => cart,
             Err(changed) => return Ok(changed),
         };
-        let coupon = self.typed_coupon(&txn, caller, &cart, typed).await?;
-        let code = coupon.code.id;
-        self.write_coupons(txn, caller, cart, detail, |held| held.push(coupon), Some(code)).await
+        let mut cart = cart;
+        cart.coupons.push(self.typed_coupon(&txn, caller, &cart, typed).await?);
+        self.cart_coupons_write(txn, caller, cart, detail, |replay| replay.coupons.last().map_or(Ok(()), check_added)).await
     }
 
     /// Takes a code out of a cart. One that it does not hold is out of it already.
@@ -97,36 +87,28 @@ impl App {
         if !cart.coupons.iter().any(|held| Some(&held.code.key) == key.as_ref()) {
             return Err(Error::refused(Code::NotFound, ["code"], "The cart does not hold this code."));
         }
-        self.write_coupons(txn, caller, cart, detail, |held| held.retain(|held| Some(&held.code.key) != key.as_ref()), None).await
+        let mut cart = cart;
+        cart.coupons.retain(|held| Some(&held.code.key) != key.as_ref());
+        self.cart_coupons_write(txn, caller, cart, detail, |_| Ok(())).await
     }
 
     /// The coupon behind what somebody typed, counted as a guess until it turns out to be one.
     pub(super) async fn typed_coupon(&self, db: &impl ConnectionTrait, caller: &Caller, cart: &Cart, typed: &str) -> Result<CartCoupon> {
-        let now = self.now();
-        let who = caller.account().map_or_else(|| format!("coupon:{}", cart.id), |account| format!("coupon:{account}"));
-        let address = caller.address.map(address_key);
-        if self.shop.coupons_enabled {
-            self.sign_in.guesses().take(&who, now)?;
-            if let Some(address) = &address
-                && let Err(limited) = self.sign_in.guesses_by_address().take(address, now)
-            {
-                self.sign_in.guesses().give_back(&who);
-                return Err(limited);
-            }
-        }
-        let code = match rules::code::key_of(typed).filter(|_| self.shop.coupons_enabled) {
-            Some(key) => store::coupon::code_by_key(db, &key).await?,
-            None => None,
-        };
         let held: Vec<CouponCodeId> = cart.coupons.iter().map(|held| held.code.id).collect();
-        let checked = check_add(self.shop.coupons_enabled, &held, code.as_ref().map(|code| code.id));
-        if code.is_some() {
-            self.sign_in.guesses().give_back(&who);
-            if let Some(address) = &address {
-                self.sign_in.guesses_by_address().give_back(address);
+        let mut code = None;
+        if self.shop.coupons_enabled {
+            let guess = match caller.account() {
+                Some(account) => self.guess_code(caller, "coupon", &account)?,
+                None => self.guess_code(caller, "coupon", &cart.id)?,
+            };
+            if let Some(key) = rules::code::key_of(typed) {
+                code = store::coupon::code_by_key(db, &key).await?;
+            }
+            if code.is_some() {
+                guess.was_right();
             }
         }
-        checked.map_err(Refusal::from)?;
+        check_add(self.shop.coupons_enabled, &held, code.as_ref().map(|code| code.id)).map_err(Refusal::from)?;
         let code = code.ok_or_else(|| internal!("a code was added that is none"))?;
         let coupon = store::coupon::by_ids(db, &[code.coupon]).await?.pop().ok_or_else(|| internal!("{} is gone", code.coupon))?;
         if matches!(coupon.rules.effect, Effect::Pack(_)) {
@@ -135,42 +117,32 @@ impl App {
         Ok(CartCoupon { code, coupon, gave: false })
     }
 
-    async fn write_coupons(
-        &self,
-        txn: DatabaseTransaction,
-        caller: &Caller,
-        mut cart: Cart,
-        detail: Detail,
-        change: impl FnOnce(&mut Vec<CartCoupon>),
-        added: Option<CouponCodeId>,
-    ) -> Result<CartWritten> {
-        change(&mut cart.coupons);
-        self.cart_coupons_write(txn, caller, cart, detail, |view| {
-            let outcome = view.coupons.iter().find(|coupon| Some(coupon.coupon.code.id) == added);
-            outcome.map_or(Ok(()), |coupon| check_added(&coupon.outcome)).map_err(Error::from)
-        })
-        .await
-    }
-
     /// Reads what the coupons of a cart are judged by: a fixed number of statements, none for a cart without coupons.
     pub(super) async fn coupon_facts(
         &self,
         db: &impl ConnectionTrait,
         context: &OfferContext,
         cart: &Cart,
-        judge: Judge,
+        judge: Judge<'_>,
     ) -> Result<CartFacts> {
         if cart.coupons.is_empty() || !self.shop.coupons_enabled {
             return Ok(CartFacts::default());
         }
-        let keys = self.customer_keys(db, cart, judge).await?;
+        let own_keys;
+        let keys = match judge {
+            Judge::Placing(keys) => keys,
+            Judge::Reading => {
+                own_keys = self.customer_keys(db, cart, false).await?;
+                &own_keys
+            }
+        };
         let ids: Vec<CouponId> = cart.coupons.iter().map(|held| held.coupon.id).collect();
-        let uses = store::coupon::uses_by(db, &keys, &ids, cart.order).await?;
+        let uses = store::coupon::uses_by(db, keys, &ids, cart.order).await?;
         let judged = cart.coupons.iter().any(|held| held.coupon.rules.audience_by(&held.code.key) != rules::Audience::Any);
         let customer = if keys.is_empty() {
             None
         } else if judged {
-            Some(store::coupon::customer(db, &keys, cart.order).await?)
+            Some(store::coupon::customer(db, keys, cart.order).await?)
         } else {
             // Nothing hangs on it.
             Some(Customer { has_paid: false, new_pending: false })
@@ -184,13 +156,13 @@ impl App {
         Ok(CartFacts { customer, uses, rates })
     }
 
-    /// By what a customer is known.
-    pub(super) async fn customer_keys(&self, db: &impl ConnectionTrait, cart: &Cart, judge: Judge) -> Result<CustomerKeys> {
+    /// By what the customer of a cart is known: the account, and if it is placed the buyer's address too.
+    pub(super) async fn customer_keys(&self, db: &impl ConnectionTrait, cart: &Cart, placing: bool) -> Result<CustomerKeys> {
         let own = match cart.account {
             Some(account) => store::person::of_account(db, account).await?,
             None => None,
         };
-        let buyer = cart.buyer.as_ref().filter(|_| judge == Judge::Placing);
+        let buyer = cart.buyer.as_ref().filter(|_| placing);
         let emails = [own.as_ref(), buyer].into_iter().flatten().filter_map(|person| person.email.as_ref());
         Ok(CustomerKeys { account: cart.account, emails: emails.map(|email| self.email_hash(email)).collect::<BTreeSet<_>>() })
     }
@@ -230,46 +202,49 @@ impl App {
 
     /// Takes the uses of an order that is being placed, under the lock of its customer. A refusal means that somebody else took the last one, or
     /// that the coupon was changed, since it was priced: the whole placing is to be undone.
-    pub(super) async fn uses_take(&self, txn: &DatabaseTransaction, order: &Order, view: &CartView) -> Result<Option<Refusal>> {
-        let giving: Vec<(i32, &CartCouponView)> = (0..).zip(&view.coupons).filter(|(_, coupon)| coupon.outcome.gives()).collect();
+    pub(super) async fn uses_take(
+        &self,
+        txn: &DatabaseTransaction,
+        order: &Order,
+        view: &CartView,
+        keys: &CustomerKeys,
+    ) -> Result<Option<Refusal>> {
+        let outcomes = view.cart.coupons.iter().zip(&view.replay.coupons);
+        let giving: Vec<(i32, (&CartCoupon, &CouponOutcome))> = (0..).zip(outcomes).filter(|(_, (_, outcome))| outcome.gives()).collect();
         if giving.is_empty() {
             return Ok(None);
         }
-        let keys = self.customer_keys(txn, &view.cart, Judge::Placing).await?;
         let buyer = view.cart.buyer.as_ref().and_then(|buyer| buyer.email.as_ref()).ok_or_else(|| internal!("a cart without a buyer"))?;
         let email_hash = self.email_hash(buyer);
         let uses: Vec<CouponUse> = giving
             .iter()
-            .map(|(position, coupon)| {
-                let CartCoupon { code, coupon: rule, .. } = &coupon.coupon;
-                CouponUse {
-                    id: entropy::next_uuid(),
-                    coupon: rule.id,
-                    code_id: code.id,
-                    order: order.id,
-                    position: *position,
-                    code: code.code.clone(),
-                    coupon_version: rule.version,
-                    state: UseState::Reserved,
-                    audience: rule.rules.audience_by(&code.key),
-                    counted: rule.rules.total_uses.is_some(),
-                    single_use: code.batch.is_some(),
-                    account: view.cart.account,
-                    account_email_hash: keys.emails.iter().find(|hash| **hash != email_hash).cloned(),
-                    email_hash: email_hash.clone(),
-                    discount: saved(&coupon.outcome).unwrap_or_else(|| Money::zero(order.currency)),
-                    rate: coupon.outcome.rate,
-                    created_at: order.placed_at,
-                }
+            .map(|(position, (CartCoupon { code, coupon: rule, .. }, outcome))| CouponUse {
+                id: entropy::next_uuid(),
+                coupon: rule.id,
+                code_id: code.id,
+                order: order.id,
+                position: *position,
+                code: code.code.clone(),
+                coupon_version: rule.version,
+                state: UseState::Reserved,
+                audience: rule.rules.audience_by(&code.key),
+                counted: rule.rules.total_uses.is_some(),
+                single_use: code.batch.is_some(),
+                account: view.cart.account,
+                account_email_hash: keys.emails.iter().find(|hash| **hash != email_hash).cloned(),
+                email_hash: email_hash.clone(),
+                discount: saved(outcome).unwrap_or_else(|| Money::zero(order.currency)),
+                rate: outcome.rate,
+                created_at: order.placed_at,
             })
             .collect();
         store::coupon::insert_uses(txn, &uses).await?;
         let ids: BTreeSet<CouponId> = uses.iter().map(|used| used.coupon).collect();
         let versions = store::coupon::versions(txn, &ids.into_iter().collect::<Vec<_>>()).await?;
         if uses.iter().any(|used| versions.get(&used.coupon) != Some(&used.coupon_version)) {
-            return Ok(Some(rules::replay::NoLongerGives::Gone.into()));
+            return Ok(Some(NoLongerGives::Changed.into()));
         }
-        Ok(if self.counts_take(txn, &uses).await? { None } else { Some(rules::replay::NoLongerGives::Because(Nothing::Exhausted).into()) })
+        Ok(if self.counts_take(txn, &uses).await? { None } else { Some(NoLongerGives::Because(Nothing::Exhausted).into()) })
     }
 
     /// Takes what is counted of these uses, always in the same order of coupons and codes; says whether there was enough of all.
@@ -347,7 +322,7 @@ impl App {
 }
 
 /// What a coupon takes off; none for packs and for what gives nothing.
-pub(super) const fn saved(outcome: &CouponOutcome) -> Option<Money> {
+const fn saved(outcome: &CouponOutcome) -> Option<Money> {
     match &outcome.given {
         rules::Given::Savings { total, .. } => Some(*total),
         rules::Given::Pack { .. } | rules::Given::Nothing(_) => None,
@@ -368,11 +343,6 @@ fn line_facts<'a>(line: &CartLine, offer: Option<&'a OfferView>) -> rules::LineF
         session: line.line.session,
         event: None,
     }
-}
-
-/// The exchange rates that coupons of a cart were converted by.
-pub(super) fn rates_used(view: &CartView) -> impl Iterator<Item = ExchangeRate> {
-    view.coupons.iter().filter_map(|coupon| coupon.outcome.rate)
 }
 
 /// Whether one of these coupons looks at what the lines give.

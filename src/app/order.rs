@@ -17,7 +17,6 @@ use serde_json::json;
 
 use super::caller::{Caller, Topic, Who};
 use super::cart::{CartLineView, CartView};
-use super::coupon_use::rates_used;
 use super::gateways::Instance;
 use super::payment::{News, Order, OrderFilter, OrderLine, Payment, Ran, Refund, Road, money_fault, new_attempt};
 use super::{Answer, App, Object, entropy};
@@ -112,7 +111,7 @@ impl App {
                 format!("This cart is order {number} already. Pay that order with paymentRetry, or cancel it first."),
             ));
         }
-        let view = self.cart_to_place(&txn, caller, cart).await?;
+        let (view, customer) = self.cart_to_place(&txn, caller, cart).await?;
         view.readiness.clone().guard()?;
         let totals = view.totals.ok_or_else(|| internal!("a cart without a total passed its readiness"))?;
         let total = totals.total;
@@ -126,7 +125,7 @@ impl App {
         };
         let order = self.order_of(caller, &view, totals, instance, now)?;
         store::order::insert(&txn, &order).await?;
-        if let Some(refusal) = self.uses_take(&txn, &order, &view).await? {
+        if let Some(refusal) = self.uses_take(&txn, &order, &view, &customer).await? {
             return self.not_as_shown(txn, caller, &cmd, refusal).await;
         }
         store::cart::ordered(&txn, order.cart, order.id, now).await?;
@@ -181,7 +180,7 @@ impl App {
         let txn = self.db.begin().await?;
         let cart = self.cart_for(&txn, caller, cmd.cart).await?;
         if cart.order.is_none() {
-            let view = self.cart_to_place(&txn, caller, cart).await?;
+            let (view, _) = self.cart_to_place(&txn, caller, cart).await?;
             self.cart_shown_save(&txn, &view).await?;
         }
         txn.commit().await?;
@@ -201,7 +200,7 @@ impl App {
             .filter_map(|line| line.offer.as_ref())
             .filter_map(|offer| offer.quote.as_ref().ok())
             .flat_map(|quote| quote.rates_used())
-            .chain(rates_used(view))
+            .chain(view.replay.rates_used())
         {
             if !rates.contains(&rate) {
                 rates.push(rate);
@@ -534,9 +533,8 @@ impl App {
     /// The database's.
     pub async fn payments_by_id(&self, caller: &Caller, ids: &[PaymentId]) -> Result<HashMap<PaymentId, Payment>> {
         let found = store::payment::by_ids(self.db.read(), ids).await?;
-        let orders: Vec<OrderId> = found.iter().map(|payment| payment.order).collect();
-        let seen: HashSet<OrderId> = self.orders_for(caller, &orders).await?.into_iter().map(|order| order.id).collect();
-        Ok(found.into_iter().filter(|payment| seen.contains(&payment.order)).map(|payment| (payment.id, payment)).collect())
+        let seen = self.of_seen_orders(caller, found, |payment| payment.order).await?;
+        Ok(seen.into_iter().map(|payment| (payment.id, payment)).collect())
     }
 
     /// Those of these refunds whose orders the caller may see.
@@ -545,9 +543,15 @@ impl App {
     /// The database's.
     pub async fn refunds_by_id(&self, caller: &Caller, ids: &[RefundId]) -> Result<HashMap<RefundId, Refund>> {
         let found = store::payment::refunds_by_ids(self.db.read(), ids).await?;
-        let orders: Vec<OrderId> = found.iter().map(|refund| refund.order).collect();
+        let seen = self.of_seen_orders(caller, found, |refund| refund.order).await?;
+        Ok(seen.into_iter().map(|refund| (refund.id, refund)).collect())
+    }
+
+    async fn of_seen_orders<T>(&self, caller: &Caller, mut found: Vec<T>, order: impl Fn(&T) -> OrderId) -> Result<Vec<T>> {
+        let orders: Vec<OrderId> = found.iter().map(&order).collect();
         let seen: HashSet<OrderId> = self.orders_for(caller, &orders).await?.into_iter().map(|order| order.id).collect();
-        Ok(found.into_iter().filter(|refund| seen.contains(&refund.order)).map(|refund| (refund.id, refund)).collect())
+        found.retain(|part| seen.contains(&order(part)));
+        Ok(found)
     }
 
     /// The keyed hash by which the orders of an e-mail are found.

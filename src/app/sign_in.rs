@@ -43,18 +43,6 @@ pub struct SignIn {
     current: tokio::sync::Mutex<Option<Arc<SigningKey>>>,
 }
 
-impl SignIn {
-    /// Failed guesses at codes, per caller.
-    pub(crate) const fn guesses(&self) -> &Throttle {
-        &self.guesses
-    }
-
-    /// The same, per address.
-    pub(crate) const fn guesses_by_address(&self) -> &Throttle {
-        &self.guesses_by_address
-    }
-}
-
 impl Default for SignIn {
     fn default() -> Self {
         Self {
@@ -257,6 +245,23 @@ impl App {
             taken.push((&self.sign_in.by_email, hash.to_owned()));
         }
         Ok(Guess { taken })
+    }
+
+    /// Counts a guess at a code of the `kind` named, by `who` it is and from this caller's address, as wrong.
+    pub(super) fn guess_code(&self, caller: &Caller, kind: &str, who: &impl std::fmt::Display) -> Result<Guess<'_>> {
+        let now = self.now();
+        let key = format!("{kind}:{who}");
+        self.sign_in.guesses.take(&key, now)?;
+        let mut guess = Guess { taken: vec![(&self.sign_in.guesses, key)] };
+        if let Some(address) = caller.address {
+            let key = address_key(address);
+            if let Err(limited) = self.sign_in.guesses_by_address.take(&key, now) {
+                guess.was_right();
+                return Err(limited);
+            }
+            guess.taken.push((&self.sign_in.guesses_by_address, key));
+        }
+        Ok(guess)
     }
 
     /// Counts a wish for a new link.

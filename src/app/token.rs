@@ -15,7 +15,6 @@ use uuid::Uuid;
 use super::caller::{Caller, Topic, Who};
 use super::grant::NewGrant;
 use super::secrets::Purpose;
-use super::throttle::address_key;
 use super::{Answer, App, Object, entropy};
 use crate::error::{Error, Result};
 use crate::internal;
@@ -45,12 +44,12 @@ impl App {
     pub async fn token_redeem(&self, caller: &Caller, code: &str, key: &str) -> Result<Answer<TokenView>> {
         let account = caller.require_account()?;
         let now = self.now();
-        let guess = self.guess_code(caller, account, now)?;
+        let guess = self.guess_code(caller, "token", &account)?;
         let parsed = TokenCode::parse(code).map_err(|refusal| Refusal::from(refusal).under(["code"]))?;
         let hash = self.secrets.hash(Purpose::Token, parsed.canonical());
         let unknown = || Error::from(Refusal::from(TokenRefusal::NotFound).under(["code"]));
         let known = store::token::by_code(self.db.read(), &hash).await?.ok_or_else(unknown)?;
-        self.was_no_guess(&guess);
+        guess.was_right();
         let actor = caller.actor();
         let scope = Scope { actor: &actor, operation: "tokenRedeem", key };
         let txn = self.db.begin().await?;
@@ -85,27 +84,6 @@ impl App {
         store::idempotency::finish(&txn, &scope, serde_json::to_value(known.id)?).await?;
         txn.commit().await?;
         Ok(Answer { value: self.token_view(caller, known.id).await?, replayed: false })
-    }
-
-    /// Takes a try at a code from the caller's account and from where it calls from, before the code is looked at.
-    fn guess_code(&self, caller: &Caller, account: AccountId, now: DateTime<Utc>) -> Result<Guess> {
-        let guess = Guess { account: format!("token:{account}"), address: caller.address.map(address_key) };
-        self.sign_in.guesses().take(&guess.account, now)?;
-        if let Some(address) = &guess.address
-            && let Err(limited) = self.sign_in.guesses_by_address().take(address, now)
-        {
-            self.sign_in.guesses().give_back(&guess.account);
-            return Err(limited);
-        }
-        Ok(guess)
-    }
-
-    /// Gives the try back: the code is one.
-    fn was_no_guess(&self, guess: &Guess) {
-        self.sign_in.guesses().give_back(&guess.account);
-        if let Some(address) = &guess.address {
-            self.sign_in.guesses_by_address().give_back(address);
-        }
     }
 
     /// Voids an unused code and issues a fresh one for its seat: for the company's managers, whoever bought it, and operators.
@@ -208,12 +186,6 @@ impl App {
         let code = hands_out(caller, &token).then(|| self.code_of(&token)).transpose()?;
         Ok(TokenView { status: status(token.status, token.ends_at, now), code, token })
     }
-}
-
-/// A try at a code: whose bucket it came from.
-struct Guess {
-    account: String,
-    address: Option<String>,
 }
 
 /// Whether the caller may hand the token out, and so sees its code: whoever bought it, managers of its company, operators who may write. (A

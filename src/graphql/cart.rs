@@ -277,7 +277,7 @@ impl From<CartView> for Cart {
             locale: cart.locale,
             lines: view.lines.into_iter().map(|line| CartLine::new(line, &context)).collect(),
             context,
-            coupons: view.coupons.into_iter().map(CartCoupon::from).collect(),
+            coupons: cart.coupons.into_iter().zip(&view.replay.coupons).map(|(held, outcome)| CartCoupon::new(held, outcome)).collect(),
             payment_methods: view
                 .payment_methods
                 .into_iter()

@@ -1,14 +1,14 @@
 //! Coupons in carts: what each saves on which line, or why it does nothing.
 
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
-use domain::coupon::Given;
+use domain::coupon::{CouponOutcome, Given};
 use domain::refusal::Reason;
 
 use super::cart::{Cart, offer_detail, written_payload};
 use super::error::{UserError, UserErrorCode, outcome, scope};
 use super::scalar::{Long, Money, input_id, named_enum};
 use crate::app::cart::CartWritten;
-use crate::app::coupon_use::CartCouponView;
+use crate::app::coupon_use::CartCoupon as Held;
 use crate::error::Result;
 
 named_enum! {
@@ -49,9 +49,9 @@ pub struct CouponReason {
     pub message: String,
 }
 
-impl From<CartCouponView> for CartCoupon {
-    fn from(view: CartCouponView) -> Self {
-        let (savings, lines, reason) = match &view.outcome.given {
+impl CartCoupon {
+    pub(super) fn new(held: Held, outcome: &CouponOutcome) -> Self {
+        let (savings, lines, reason) = match &outcome.given {
             Given::Savings { total, lines } => {
                 let lines = lines.iter().map(|saving| CartCouponLine { line_id: saving.line.into(), savings: Some(saving.amount.into()) });
                 (Some((*total).into()), lines.collect(), None)
@@ -61,7 +61,7 @@ impl From<CartCouponView> for CartCoupon {
             }
             Given::Nothing(reason) => (None, Vec::new(), Some(CouponReason { code: reason.code().into(), message: reason.to_string() })),
         };
-        Self { code: view.coupon.code.code, status: view.outcome.status.into(), savings, lines, reason }
+        Self { code: held.code.code, status: outcome.status.into(), savings, lines, reason }
     }
 }
 

@@ -145,6 +145,77 @@ async fn c19_two_clicks_on_pay_make_one_order_and_one_charge() {
     books_balance(&shop).await;
 }
 
+/// The link of a receipt belongs to whoever typed the address: using it leaves the mailed one to its owner, whose way in ends the other's.
+#[tokio::test]
+async fn the_receipts_link_leaves_the_mailed_one_to_the_owner_of_the_address() {
+    let shop = TestApp::new().await;
+    shop.shelf("L-1", "49.00", &["Rust"]).await;
+    let cart = ready(&shop, &["L-1"]).await;
+    let placed = placed(&shop, &cart, "approve", "49.00").await;
+    let receipt = placed["receipt"]["signInUrl"].as_str().expect("a link").rsplit('/').next().expect("its token").to_owned();
+    let redeem = "mutation($token: String!, $password: String) { accountLinkRedeem(input: { token: $token, newPassword: $password }) {
+        token userErrors { code field message } } }";
+    let stranger = json!({ "token": receipt, "password": "four other plain words" });
+    let stranger = shop.ok(&shop.guest(), redeem, stranger).await["accountLinkRedeem"]["token"].as_str().expect("a sign-in").to_owned();
+    let me = "{ me { account { email } } }";
+    assert_eq!(shop.ok(&shop.bearer(&stranger).await, me, json!({})).await["me"]["account"]["email"], "ann@example.test");
+
+    shop.pass(TimeDelta::seconds(1));
+    let mailed = shop.mailed_link("ann@example.test").await;
+    let owner = shop.ok(&shop.guest(), redeem, json!({ "token": mailed, "password": null })).await["accountLinkRedeem"]["token"].clone();
+    assert_eq!(
+        shop.ok(&shop.bearer(owner.as_str().expect("a sign-in")).await, me, json!({})).await["me"]["account"]["email"],
+        "ann@example.test"
+    );
+    let presented = bursar::app::sign_in::Presented { bearer: Some(stranger.into()), ..Default::default() };
+    assert!(shop.app.caller(&presented).await.is_err(), "the stranger's sign-in has ended");
+}
+
+/// A learner who was erased before the order was paid gets nothing, least of all together with others who were: it is shown as paid and not given.
+#[tokio::test]
+async fn an_erased_learner_shares_no_account_with_others() {
+    let shop = TestApp::new().await;
+    let product = shop.shelf("L-1", "49.00", &["Rust"]).await;
+    let made = shop.act(&shop.guest(), "cartCreate", json!({}), "secret cart { id }").await;
+    let text = |value: &Value| value.as_str().expect("a text").to_owned();
+    let (cart, secret) = (text(&made["cart"]["id"]), text(&made["secret"]));
+    let guest = shop.guest_with(&secret);
+    let line = json!({ "productId": product, "for": { "learner": { "email": "bob@example.test" } }, "quantity": 1 });
+    shop.act(&guest, "cartLinesSet", json!({ "cartId": cart, "lines": [line] }), "").await;
+    shop.act(&guest, "cartBuyerSet", json!({ "cartId": cart, "email": "ann@example.test", "name": "Ann" }), "").await;
+    let ready = Ready { cart, secret };
+    let placed = placed(&shop, &ready, "pending", "49.00").await;
+    let erase = "mutation { personErase(input: { email: \"bob@example.test\" }) { userErrors { code field message } } }";
+    shop.ok(&shop.operator(), erase, json!({})).await;
+    shop.approve(&placed["payments"][0]["id"]).await;
+    shop.webhooks().await;
+    assert_eq!((order(&shop, &placed["id"]).await["status"].as_str(), grants(&shop, &placed["id"]).await), (Some("PAID"), 0));
+    shop.pass(TimeDelta::minutes(2));
+    let data = shop.ok(&shop.operator(), "{ paidNotGiven { id } }", json!({})).await;
+    assert_eq!(data["paidNotGiven"], json!([{ "id": placed["id"] }]));
+}
+
+/// Tokens, references and reasons have bounds, and no character that only one of the two databases takes.
+#[tokio::test]
+async fn texts_about_money_have_bounds() {
+    let shop = TestApp::new().await;
+    shop.shelf("L-1", "55.00", &["Rust"]).await;
+    let cart = ready(&shop, &["L-1"]).await;
+    let guest = shop.guest_with(&cart.secret);
+    for token in ["a\0b", &"x".repeat(4_001)] {
+        let refused = shop.refused(&guest, PLACE, place(&cart, token, "55.00", "k0")).await;
+        assert_eq!(refused, [("INVALID".to_owned(), "paymentMethod.token".to_owned())]);
+    }
+    let placed = shop.ok(&guest, PLACE, place_by(&cart, "manual", None, "55.00", "k1")).await["orderPlace"]["order"].clone();
+    for reference in ["", "a\0b", &"x".repeat(201)] {
+        let input = json!({ "orderId": placed["id"], "amount": { "amount": "55.00", "currency": "USD" }, "reference": reference, "idempotencyKey": "r" });
+        let refused = shop.denied(&shop.operator(), "orderPaymentRecord", input).await;
+        assert_eq!(refused[0].1, "reference", "{refused:?}");
+    }
+    let reason = json!({ "orderId": placed["id"], "reason": "a\0b", "idempotencyKey": "b" });
+    assert_eq!(shop.denied(&shop.operator(), "orderRefund", reason).await[0].1, "reason");
+}
+
 /// Whoever writes to a cart while it is being placed either comes before, or is told by which order it was placed; its buyer is never missed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn writes_to_a_cart_that_is_being_placed_come_before_or_name_its_order() {

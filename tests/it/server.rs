@@ -138,8 +138,8 @@ async fn a_stop_or_a_crash_amid_orders_loses_none_and_charges_none_twice() {
         }
 
         let server = here.serve(&["--seed", "demo", "--test-clock"]).await;
-        if crash {
-            // What the dead process had in hand is free once its time for it is over.
+        if crash && here.database.is_some() {
+            // What the dead process had in hand is free once its time for it is over; an embedded shop knows at once that nobody else is there.
             let later = chrono::Utc::now() + chrono::TimeDelta::minutes(5);
             server.post("/_test/clock").json(&json!({ "now": later.to_rfc3339() })).send().await.expect("an answer");
             server.post("/_test/jobs").send().await.expect("an answer");

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 
 use super::condition::{self, Nothing, Obstacle};
 use super::discount::{Exchange, PackPrice};
-use super::usage::{Use, Uses};
+use super::usage::Uses;
 use super::{CouponKind, CouponStatus, Effect, Pack, Rules, Scope};
 use crate::catalog::CourseKind;
 use crate::id::{CartLineId, CompanyId, CouponCodeId, CouponId, CourseId, ProductId, ProviderId, SessionId};
@@ -214,6 +214,9 @@ pub enum NoLongerGives {
         "A coupon that gave something when the cart was last shown is not in it any more; look at the cart again and place it if you agree."
     )]
     Gone,
+    /// Its rules were changed while the cart was being placed.
+    #[error("A coupon of the cart was changed at this moment; look at the cart again and place it if you agree.")]
+    Changed,
 }
 
 impl Reason for NoLongerGives {
@@ -235,11 +238,6 @@ impl Replay {
             }
         }
         Ok(())
-    }
-
-    /// The uses that an order of this cart takes: one for each coupon that gives something. `coupons` are those that were replayed.
-    pub fn uses(&self, coupons: &[Added<'_>]) -> Vec<Use> {
-        self.coupons.iter().zip(coupons).filter(|(outcome, _)| outcome.gives()).map(|(_, added)| Use::of(added)).collect()
     }
 
     /// The exchange rates that the outcome depends on, each once.

@@ -178,6 +178,11 @@ impl Rules {
         self.audience.unwrap_or_else(|| audience_of(key))
     }
 
+    /// Whether orders of the same customer have to be placed one after the other for it, when it is used by the code with this key.
+    pub fn hangs_on_customer(&self, key: &str) -> bool {
+        self.uses_per_customer.is_some() || self.audience_by(key) != Audience::Any
+    }
+
     /// Whether what it gives is another thing than before.
     pub fn gives_other_than(&self, before: &Self) -> bool {
         (self.effect, self.scope) != (before.effect, before.scope)

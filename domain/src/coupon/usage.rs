@@ -2,9 +2,8 @@
 //!
 //! Always true here: where a use stands follows from its order alone; a use that was paid for is never given back.
 
-use super::replay::Added;
-use super::{Audience, Rules};
-use crate::id::{CouponCodeId, CouponId};
+use super::Rules;
+use crate::id::CouponCodeId;
 use crate::order::OrderStatus;
 use crate::refusal::Reason;
 use crate::refusal::{Code, Refusal};
@@ -76,41 +75,6 @@ impl Uses {
             None => false,
         };
         all || single_use && self.code > 0
-    }
-}
-
-/// A use that an order takes when it is placed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Use {
-    /// The coupon.
-    pub coupon: CouponId,
-    /// The code.
-    pub code: CouponCodeId,
-    /// How often the coupon can be used: one conditional update takes a use. None = there is nothing to count and nothing to queue for.
-    pub total_uses: Option<u32>,
-    /// Whether the code is used up by it: one conditional update marks it.
-    pub single_use: bool,
-    /// How often one customer can use it.
-    pub uses_per_customer: Option<u32>,
-    /// Whom it is for, by this code.
-    pub audience: Audience,
-}
-
-impl Use {
-    pub(super) fn of(added: &Added<'_>) -> Self {
-        Self {
-            coupon: added.coupon,
-            code: added.code,
-            total_uses: added.rules.total_uses,
-            single_use: added.single_use,
-            uses_per_customer: added.rules.uses_per_customer,
-            audience: added.rules.audience_by(added.key),
-        }
-    }
-
-    /// Whether orders of the same customer have to be placed one after the other for it.
-    pub const fn hangs_on_customer(&self) -> bool {
-        self.uses_per_customer.is_some() || !matches!(self.audience, Audience::Any)
     }
 }
 
