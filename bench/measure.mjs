@@ -4,13 +4,14 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 
+import { batch, placing } from './coupons.mjs';
 import { CALLS, journey } from './journey.mjs';
 import { busy, cpu, cpuOfFamily, machine, memory, quiet, sleep } from './machine.mjs';
 import { any, body, BY_SKU, CARTS, Client, expect, inParallel, money, product, PRODUCTS, sum } from './shop.mjs';
 
 const here = import.meta.dirname;
 const setting = (name, fallback) => process.env[`BENCH_${name}`] ?? fallback;
-const [binary, scratch, work] = [setting('BINARY'), setting('SCRATCH'), setting('ONLY', 'a b c1 c2 d').split(/[ ,]+/)];
+const [binary, scratch, work] = [setting('BINARY'), setting('SCRATCH'), setting('ONLY', 'a b c1 c2 d coupons').split(/[ ,]+/)];
 const serverArguments = setting('SERVER_ARGUMENTS').split('\n').filter(Boolean);
 const databasePid = setting('DATABASE_PID', '');
 const [seconds, warm, rounds, starts] = ['SECONDS', 'WARM', 'ROUNDS', 'STARTS'].map(name => Number(setting(name)));
@@ -243,7 +244,7 @@ function table(head, rows) {
 }
 
 /** The report as Markdown. */
-function report({ where, build, database, started, counted, runs, peak }) {
+function report({ where, build, database, started, counted, runs, peak, coupons }) {
   const parts = [`${where}. ${build} build, ${database}. ${rounds} rounds of ${seconds} s, each work after ${warm} s of warm-up; median (least to most).`, ''];
   const ofRuns = (name, of) => spread(runs[name].map(of));
   const cell = ([middle, least, most]) => `${digits(middle)} (${digits(least)} to ${digits(most)})`;
@@ -265,6 +266,15 @@ function report({ where, build, database, started, counted, runs, peak }) {
   if (runs.d) {
     parts.push(table(['call of d', 'p50 ms', 'statements'], CALLS.map(call => [call, digits(median(runs.d.map(run => run.calls[call]))), counted[`d: ${call}`]])));
     parts.push('', `After d, the last orders were fulfilled within ${digits(Math.max(...runs.d.map(run => run.drain)))} s; that time is in d's processor time.`, '');
+  }
+  if (coupons) {
+    const rates = kind => spread(coupons.pairs.map(pair => pair[kind]));
+    const ratio = spread(coupons.pairs.map(pair => pair.with / pair.without));
+    parts.push(table(['coupons', 'figure'], [
+      ['orders placed /s without a coupon', cell(rates('without'))], ['orders placed /s with one of unlimited uses', cell(rates('with'))],
+      [`ratio of the medians; bar 0.9`, digits(rates('with')[0] / rates('without')[0])], ['ratio within a pair of runs', cell(ratio)],
+      ...coupons.batches.map(one => [`batch of ${one.count} codes, s`, `${digits(one.seconds)}; resident at most ${digits(one.before)} MiB before, ${digits(one.after)} MiB after`]),
+    ]), '');
   }
   if (started.length) {
     const of = part => cell(spread(started.map(start => start[part])));
@@ -303,7 +313,16 @@ if (!checkOnly) {
       say(`round ${round}, ${name}: ${digits(run.rate)} /s, p50 ${digits(run.p50)} ms, p99 ${digits(run.p99)} ms, per server CPU second ${digits(run.perCore)}, others ${percent(run.share.other)}`);
     }
   }
-  const found = { where: machine(), build: setting('BUILD'), database: setting('DATABASE'), started, counted, runs, peak: memory(shop.pid).peak };
+  const peak = memory(shop.pid).peak;
+  let coupons;
+  if (work.includes('coupons')) {
+    say('coupons: batches of codes, then orders with and without');
+    const batches = [];
+    for (const count of [100_000, 100_000]) batches.push(await batch(shop, count, operator));
+    await quiet(quietWait);
+    coupons = { batches, pairs: await placing(shop.graphql, rounds * 4, () => fulfilled(shop)) };
+  }
+  const found = { where: machine(), build: setting('BUILD'), database: setting('DATABASE'), started, counted, runs, peak, coupons };
   const text = report(found);
   console.log(text);
   const out = setting('OUT', '');

@@ -34,10 +34,17 @@ export const BY_SKU = new Map(Array.from({ length: PRODUCTS }, (_, at) => [produ
 
 /** Whole minor units of a decimal text with two digits: sums of money are checked without fractions. */
 export const minor = text => BigInt(text.replace('.', ''));
-export const sum = (...amounts) => {
-  const total = amounts.reduce((all, amount) => all + minor(amount), 0n).toString().padStart(3, '0');
-  return `${total.slice(0, -2)}.${total.slice(-2)}`;
+const decimal = whole => {
+  const digits = whole.toString().padStart(3, '0');
+  return `${digits.slice(0, -2)}.${digits.slice(-2)}`;
 };
+export const sum = (...amounts) => decimal(amounts.reduce((all, amount) => all + minor(amount), 0n));
+
+/** The code of a coupon that any number of orders may use, and what it takes off a price: half a cent rounds up. */
+export const COUPON = 'CALM-TEN';
+export const PERCENT = 10n;
+export const reduced = text => sum(text, `-${discount(text)}`);
+export const discount = text => decimal((minor(text) * PERCENT + 50n) / 100n);
 
 const documents = new Map();
 /** The text of `operations/NAME.graphql`, on one line. */

@@ -283,7 +283,8 @@ async fn c41_claiming_a_cart_keeps_its_coupons_once() {
     assert_eq!(shop.denied(&ann, "cartCreate", unknown).await, [("NOT_FOUND".to_owned(), "couponCode".to_owned())]);
 }
 
-async fn guest(server: &Server, number: usize, code: &str) -> (String, String) {
+/// A guest of a running demo shop with a cart of one course path and a code; its id and secret.
+pub async fn guest(server: &Server, number: usize, code: &str) -> (String, String) {
     let create = "mutation($code: String) { cartCreate(input: { sku: \"RUST-PATH\", couponCode: $code }) { secret cart { id } userErrors { code field message } } }";
     let made = server.ok(&[], create, json!({ "code": code })).await["cartCreate"].clone();
     let (cart, secret) = (made["cart"]["id"].as_str().expect("an id").to_owned(), made["secret"].as_str().expect("a secret").to_owned());

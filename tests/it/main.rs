@@ -7,6 +7,7 @@ mod cart;
 mod catalog;
 mod company;
 mod coupon;
+mod coupon_limit;
 mod coupon_rule;
 mod http;
 mod import;
