@@ -248,21 +248,23 @@ function report({ where, build, database, started, counted, runs, peak, coupons 
   const parts = [`${where}. ${build} build, ${database}. ${rounds} rounds of ${seconds} s, each work after ${warm} s of warm-up; median (least to most).`, ''];
   const ofRuns = (name, of) => spread(runs[name].map(of));
   const cell = ([middle, least, most]) => `${digits(middle)} (${digits(least)} to ${digits(most)})`;
-  parts.push(table(
-    ['work', 'rate /s', 'p50 ms', 'p99 ms', 'server', 'database', 'load tool', 'others', 'per server CPU s', 'peer', 'times', 'bar', 'server µs', 'database µs', 'statements'],
-    ORDER.map(name => {
-      const { peer, bar } = WORKS[name];
-      const share = part => percent(median(runs[name].map(run => run.share[part])));
-      const perCore = ofRuns(name, run => run.perCore);
-      const times = perCore[0] / peer;
-      const inAll = name === 'd' ? CALLS.reduce((all, call) => all + counted[`d: ${call}`], 0) : counted[name];
-      return [
-        name, cell(ofRuns(name, run => run.rate)), digits(median(runs[name].map(run => run.p50))), digits(median(runs[name].map(run => run.p99))),
-        share('server'), share('database'), share('load'), share('other'), cell(perCore), peer, times.toFixed(1), `${bar}${times >= bar ? ', met' : ', NOT met'}`,
-        digits(median(runs[name].map(run => run.serverMicros))), database.startsWith('SQLite') ? '-' : digits(median(runs[name].map(run => run.databaseMicros))), inAll,
-      ];
-    }),
-  ), '');
+  if (ORDER.length) {
+    parts.push(table(
+      ['work', 'rate /s', 'p50 ms', 'p99 ms', 'server', 'database', 'load tool', 'others', 'per server CPU s', 'peer', 'times', 'bar', 'server µs', 'database µs', 'statements'],
+      ORDER.map(name => {
+        const { peer, bar } = WORKS[name];
+        const share = part => percent(median(runs[name].map(run => run.share[part])));
+        const perCore = ofRuns(name, run => run.perCore);
+        const times = perCore[0] / peer;
+        const inAll = name === 'd' ? CALLS.reduce((all, call) => all + counted[`d: ${call}`], 0) : counted[name];
+        return [
+          name, cell(ofRuns(name, run => run.rate)), digits(median(runs[name].map(run => run.p50))), digits(median(runs[name].map(run => run.p99))),
+          share('server'), share('database'), share('load'), share('other'), cell(perCore), peer, times.toFixed(1), `${bar}${times >= bar ? ', met' : ', NOT met'}`,
+          digits(median(runs[name].map(run => run.serverMicros))), database.startsWith('SQLite') ? '-' : digits(median(runs[name].map(run => run.databaseMicros))), inAll,
+        ];
+      }),
+    ), '');
+  }
   if (runs.d) {
     parts.push(table(['call of d', 'p50 ms', 'statements'], CALLS.map(call => [call, digits(median(runs.d.map(run => run.calls[call]))), counted[`d: ${call}`]])));
     parts.push('', `After d, the last orders were fulfilled within ${digits(Math.max(...runs.d.map(run => run.drain)))} s; that time is in d's processor time.`, '');
