@@ -272,6 +272,16 @@ impl App {
         if from == to {
             return Ok(true);
         }
+        let change = from.change(to);
+        if change != CountChange::Keep && !self.counts_change(txn, order, change).await? {
+            return Ok(false);
+        }
+        store::coupon::move_uses(txn, order.id, to, self.now()).await?;
+        Ok(true)
+    }
+
+    /// Takes what is counted of an order's uses anew, or frees it; says whether there was enough.
+    async fn counts_change(&self, txn: &DatabaseTransaction, order: &Order, change: CountChange) -> Result<bool> {
         let held = store::coupon::uses_of_orders(txn, &[order.id]).await?.remove(&order.id).unwrap_or_default();
         if held.is_empty() {
             return Ok(true);
@@ -279,24 +289,17 @@ impl App {
         // Whether a use is counted changes with the coupon's limit: from here on nobody changes it, and the uses are read as they are then.
         store::coupon::versions(txn, &held.iter().map(|used| used.coupon).collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>()).await?;
         let mut uses = store::coupon::uses_of_orders(txn, &[order.id]).await?.remove(&order.id).unwrap_or_default();
-        uses.sort_unstable_by_key(|used| (used.coupon, used.code_id));
-        match from.change(to) {
-            CountChange::Take if !self.counts_take(txn, &uses).await? => return Ok(false),
-            CountChange::Take | CountChange::Keep => {}
-            CountChange::Free => {
-                for used in &uses {
-                    if used.counted {
-                        store::coupon::free_of_coupon(txn, used.coupon).await?;
-                    }
-                    if used.single_use {
-                        store::coupon::free_code(txn, used.code_id, order.id).await?;
-                    }
-                }
-            }
+        if change == CountChange::Take {
+            return self.counts_take(txn, &uses).await;
         }
-        for used in &mut uses {
-            used.state = to;
-            store::coupon::save_use(txn, used, self.now()).await?;
+        uses.sort_unstable_by_key(|used| (used.coupon, used.code_id));
+        for used in &uses {
+            if used.counted {
+                store::coupon::free_of_coupon(txn, used.coupon).await?;
+            }
+            if used.single_use {
+                store::coupon::free_code(txn, used.code_id, order.id).await?;
+            }
         }
         Ok(true)
     }

@@ -444,20 +444,14 @@ pub async fn uses_of_orders(db: &impl ConnectionTrait, orders: &[OrderId]) -> Re
     Ok(found)
 }
 
-/// Writes where a use stands, and whether it stands in the coupon's count.
+/// Says where the uses of an order stand.
 ///
 /// # Errors
 /// The database's.
-pub async fn save_use(txn: &DatabaseTransaction, used: &CouponUse, now: DateTime<Utc>) -> Result<(), DbErr> {
+pub async fn move_uses(txn: &DatabaseTransaction, order: OrderId, to: UseState, now: DateTime<Utc>) -> Result<(), DbErr> {
     coupon_use::Entity::update_many()
-        .set(coupon_use::ActiveModel {
-            state: Set(used.state.name().to_owned()),
-            counted: Set(used.counted),
-            single_use: Set(used.single_use),
-            touched_at: Set(now),
-            ..Default::default()
-        })
-        .filter(coupon_use::Column::Id.eq(used.id))
+        .set(coupon_use::ActiveModel { state: Set(to.name().to_owned()), touched_at: Set(now), ..Default::default() })
+        .filter(coupon_use::Column::OrderId.eq(order.uuid()))
         .exec(txn)
         .await?;
     Ok(())
