@@ -26,7 +26,7 @@ struct Room {
 const ROOMS: &[Room] = &[
     Room {
         path: "src/app",
-        never: &["crate::graphql", "crate::http", "crate::worker", "entity", "sea_orm", "async_graphql", "axum", "sandbox", "manual"],
+        never: &["crate::graphql", "crate::http", "crate::worker", "entity", "sea_orm", "async_graphql", "axum"],
         except: &[
             ("*", "sea_orm::DatabaseTransaction", "a use case holds its transaction; it builds no query"),
             ("*", "sea_orm::ConnectionTrait", "a use case passes on the connection or transaction that it is part of; it builds no query"),
@@ -35,36 +35,43 @@ const ROOMS: &[Room] = &[
     },
     Room {
         path: "src/store",
-        never: &["crate::graphql", "crate::http", "crate::app", "crate::worker", "port", "async_graphql", "axum", "sandbox", "manual"],
+        never: &["crate::graphql", "crate::http", "crate::app", "crate::worker", "port", "async_graphql", "axum"],
         except: &[],
     },
     Room {
         path: "src/outbox",
-        never: &["crate::graphql", "crate::http", "crate::app", "crate::worker", "port", "async_graphql", "axum", "sandbox", "manual"],
+        never: &["crate::graphql", "crate::http", "crate::app", "crate::worker", "port", "async_graphql", "axum"],
         except: &[],
     },
     Room {
         path: "src/worker",
-        never: &["crate::graphql", "crate::http", "crate::store", "entity", "sea_orm", "async_graphql", "axum", "sandbox", "manual"],
+        never: &["crate::graphql", "crate::http", "crate::store", "entity", "sea_orm", "async_graphql", "axum"],
         except: &[],
     },
     Room {
         path: "src/graphql",
-        never: &["crate::http", "crate::worker", "crate::store", "crate::outbox", "port", "entity", "sea_orm", "sandbox", "manual"],
+        never: &["crate::http", "crate::worker", "crate::store", "crate::outbox", "port", "entity", "sea_orm"],
         except: &[],
     },
-    Room {
-        path: "src/http",
-        never: &["crate::worker", "crate::store", "crate::outbox", "entity", "sea_orm", "sandbox", "manual"],
-        except: &[],
-    },
-    // Whatever else stands in src/: only main.rs chooses gateways by name.
-    Room {
-        path: "src",
-        never: &["sandbox", "manual"],
-        except: &[("src/main.rs", "sandbox", "chooses the adapters"), ("src/main.rs", "manual", "chooses the adapters")],
-    },
+    Room { path: "src/http", never: &["crate::worker", "crate::store", "crate::outbox", "entity", "sea_orm"], except: &[] },
 ];
+
+/// The one file of `src/` that names a gateway: it chooses the adapters.
+const CHOOSES_GATEWAYS: &str = "src/main.rs";
+
+/// What stands beside the gateways in `adapters/`: the port, and what adapters share.
+const NO_GATEWAYS: &[&str] = &["port", "http", "testkit"];
+
+/// The gateways that there are: each folder of `adapters/` is a crate that is named like it.
+fn gateways() -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(root().join("adapters"))
+        .expect("the adapters are there")
+        .map(|entry| entry.expect("an entry of a folder can be read").file_name().to_string_lossy().into_owned())
+        .filter(|name| !NO_GATEWAYS.contains(&name.as_str()))
+        .collect();
+    names.sort();
+    names
+}
 
 /// The crates whose dependency lists are part of the same table.
 struct Crate {
@@ -101,24 +108,24 @@ const CRATES: &[Crate] = &[
         never: &["migration", "sea-orm-migration", "domain", "port", "async-graphql", "axum"],
     },
     Crate { manifest: "migration/Cargo.toml", only: None, never: &["entity", "domain", "port", "async-graphql", "axum"] },
-    Crate {
-        manifest: "adapters/port/Cargo.toml",
-        only: None,
-        never: &["entity", "migration", "sea-orm", "async-graphql", "axum", "reqwest", "sandbox", "manual"],
-    },
-    Crate { manifest: "adapters/testkit/Cargo.toml", only: None, never: &["entity", "migration", "async-graphql", "sandbox", "manual"] },
-    Crate { manifest: "adapters/sandbox/Cargo.toml", only: None, never: &["entity", "migration", "async-graphql", "manual"] },
-    Crate {
-        manifest: "adapters/manual/Cargo.toml",
-        only: None,
-        never: &["entity", "migration", "sea-orm", "async-graphql", "axum", "sandbox"],
-    },
+    Crate { manifest: "adapters/port/Cargo.toml", only: None, never: &["sea-orm", "axum", "reqwest", "gateway-http"] },
+    Crate { manifest: "adapters/http/Cargo.toml", only: None, never: &["domain", "sea-orm"] },
+    Crate { manifest: "adapters/testkit/Cargo.toml", only: None, never: &["sea-orm", "gateway-http"] },
+    Crate { manifest: "adapters/manual/Cargo.toml", only: None, never: &["sea-orm", "axum", "gateway-http"] },
 ];
+
+/// Whatever stands in `adapters/` knows the port, and neither our tables, nor our API, nor another gateway.
+const NEVER_IN_ADAPTERS: &[&str] = &["bursar", "entity", "migration", "async-graphql"];
 
 /// What is wrong with the references of one file of `src/`.
 fn layer_problems(path: &str, text: &str) -> Vec<String> {
     let references = references(path, &code_only(text));
     let mut problems = Vec::new();
+    for gateway in gateways().iter().filter(|_| path != CHOOSES_GATEWAYS) {
+        for reference in references.iter().filter(|reference| starts_with_path(reference, gateway)) {
+            problems.push(format!("{path}: only {CHOOSES_GATEWAYS} names gateways (it names {reference})"));
+        }
+    }
     for room in ROOMS.iter().filter(|room| in_room(path, room.path)) {
         for reference in &references {
             let allowed = room.except.iter().any(|(file, item, _)| (*file == "*" || *file == path) && starts_with_path(reference, item));
@@ -261,6 +268,13 @@ fn dependency_problems(rule: &Crate, manifest: &str) -> Vec<String> {
     problems
 }
 
+/// What is wrong with the dependencies of a crate in `adapters/`, whichever it is.
+fn adapter_problems(folder: &str, manifest: &str, gateways: &[String]) -> Vec<String> {
+    let barred = |name: &str| NEVER_IN_ADAPTERS.contains(&name) || gateways.iter().any(|other| other == name && name != folder);
+    let names = dependency_lines(manifest).into_iter().map(|(_, name, _)| name);
+    names.filter(|name| barred(name)).map(|name| format!("adapters/{folder}/Cargo.toml: must not depend on {name}")).collect()
+}
+
 /// Section, name and whole line of each dependency of a package (not of the workspace's list of versions).
 fn dependency_lines(manifest: &str) -> Vec<(&str, &str, &str)> {
     let mut section = "";
@@ -291,7 +305,10 @@ fn rooms_lean_only_on_the_rooms_below_them() {
 
 #[test]
 fn crates_lean_only_on_the_crates_below_them() {
-    let problems = CRATES.iter().flat_map(|rule| dependency_problems(rule, &read(rule.manifest))).collect::<Vec<_>>();
+    let mut problems = CRATES.iter().flat_map(|rule| dependency_problems(rule, &read(rule.manifest))).collect::<Vec<_>>();
+    for folder in gateways().iter().map(String::as_str).chain(NO_GATEWAYS.iter().copied()) {
+        problems.extend(adapter_problems(folder, &read(&format!("adapters/{folder}/Cargo.toml")), &gateways()));
+    }
     assert_clean(&problems);
 }
 
@@ -314,7 +331,7 @@ fn a_reference_to_a_wrong_room_is_reported() {
         ("src/graphql/order.rs", "use crate::app::App; use crate::error::Error;", 0),
         ("src/http/auth.rs", "use ::entity::account;", 1),
         ("src/http.rs", "use crate::graphql::Schema; use crate::app::App;", 0),
-        ("src/http/webhook.rs", "use sandbox::Sandbox;", 2),
+        ("src/http/webhook.rs", "use sandbox::Sandbox;", 1),
         ("src/store/order.rs", "use crate::app::Caller; use port::Outcome; use async_graphql::Object;", 3),
         ("src/store/order.rs", "use entity::order; use sea_orm::{EntityTrait, QueryFilter as _}; use domain::Money;", 0),
         ("src/store/cart.rs", "use entity::cart; fn f() { super::order::lock() }", 0),
@@ -340,14 +357,23 @@ fn a_wrong_dependency_is_reported() {
         ("domain/Cargo.toml", "[dev-dependencies]\nproptest = { workspace = true } # properties\ntokio = \"1\" # no\n", 1),
         ("entity/Cargo.toml", "[dependencies]\nmigration.workspace = true # history\n", 1),
         ("migration/Cargo.toml", "[dependencies]\nentity = { workspace = true } # rows\n", 1),
-        ("adapters/port/Cargo.toml", "[dependencies]\nsandbox = { workspace = true } # one gateway\n", 1),
-        ("adapters/sandbox/Cargo.toml", "[build-dependencies]\nentity = { workspace = true } # rows\n", 1),
+        ("adapters/port/Cargo.toml", "[dependencies]\nreqwest = { workspace = true } # calls\n", 1),
         ("adapters/manual/Cargo.toml", "[workspace.dependencies]\nentity = { path = \"entity\" }\n", 0),
     ];
     for (manifest, text, wrong) in cases {
         let rule = CRATES.iter().find(|rule| rule.manifest == manifest).expect("the case names a crate of the table");
         let problems = dependency_problems(rule, text);
         assert_eq!(problems.len(), wrong, "{manifest}: {text}\n{problems:#?}");
+    }
+    let gateways = ["sandbox".to_owned(), "manual".to_owned()];
+    for (folder, text, wrong) in [
+        ("port", "[dependencies]\nsandbox = { workspace = true } # one gateway\n", 1),
+        ("sandbox", "[build-dependencies]\nentity = { workspace = true } # rows\n", 1),
+        ("sandbox", "[dev-dependencies]\nmanual = { workspace = true } # a neighbour\nbursar = { workspace = true } # all of it\n", 2),
+        ("manual", "[dependencies]\nport = { workspace = true } # the port\nmanual = { workspace = true } # itself\n", 0),
+    ] {
+        let problems = adapter_problems(folder, text, &gateways);
+        assert_eq!(problems.len(), wrong, "{folder}: {text}\n{problems:#?}");
     }
 }
 

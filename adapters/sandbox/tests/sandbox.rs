@@ -120,6 +120,7 @@ impl Harness for Player {
             Act::Approve => Step::Approve,
             Act::Decline => Step::Decline,
             Act::Expire => Step::Expire,
+            Act::FinishRefund(reference) => Step::CompleteRefund(reference),
             Act::FailRefund(reference) => Step::FailRefund(reference),
             Act::OpenDispute(amount) => Step::OpenDispute(amount),
             Act::WinDispute(reference) => Step::WinDispute(reference),

@@ -7,12 +7,15 @@ mod hygiene;
 mod movements;
 mod start;
 mod webhooks;
+mod wire;
 
 use std::fmt;
 use std::future::Future;
+use std::io::Write;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -21,9 +24,13 @@ use port::{
     Buyer, Capabilities, CaptureMode, DisputeRef, GatewayError, OpContext, PaymentGateway, PaymentRef, RawWebhook, RefundRef,
     RefundRequest, Snapshot, StartPayment, Started,
 };
+use tracing::instrument::WithSubscriber;
+use tracing::level_filters::LevelFilter;
 use uuid::Uuid;
 
-/// How a payment is to go.
+pub use wire::{Credentials, Wire};
+
+/// How a payment is to go. Those that get lost on the way are played on the [`Wire`] where there is one, and asked for only where there is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scenario {
     /// Paid at once, or as soon as the buyer [approves](Act::Approve).
@@ -57,6 +64,8 @@ pub enum Act {
     Decline,
     /// Time is up.
     Expire,
+    /// A refund on its way reaches the buyer.
+    FinishRefund(RefundRef),
     /// A refund fails.
     FailRefund(RefundRef),
     /// The bank takes so much back.
@@ -85,6 +94,11 @@ pub enum Key {
 pub trait Harness: Send + Sync {
     /// The adapter under test.
     fn gateway(&self) -> Arc<dyn PaymentGateway>;
+
+    /// The network between the adapter and the gateway's double. `None`: the adapter calls nobody.
+    fn wire(&self) -> Option<&dyn Wire> {
+        None
+    }
 
     /// Makes `request` go as `scenario` says. `false`: this gateway has no such case.
     fn prepare(&self, scenario: Scenario, request: &mut StartPayment) -> bool;
@@ -236,18 +250,51 @@ macro_rules! entries {
 }
 pub(crate) use entries;
 
+/// What an adapter logs while the checks run.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Logs(Arc<Mutex<Vec<u8>>>);
+
+impl Logs {
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
+    }
+}
+
+impl Write for Logs {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Runs every check, one after another, on one instance.
 pub async fn run(harness: &dyn Harness) -> Report {
+    let logs = Logs::default();
+    let writer = logs.clone();
+    let everything =
+        tracing_subscriber::fmt().with_max_level(LevelFilter::TRACE).with_ansi(false).with_writer(move || writer.clone()).finish();
+    run_logged(harness, logs).with_subscriber(everything).await
+}
+
+async fn run_logged(harness: &dyn Harness, logs: Logs) -> Report {
     let gateway = harness.gateway();
     let descriptor = gateway.descriptor();
-    let kit = Kit { harness, capabilities: descriptor.capabilities, gateway, ticks: AtomicI64::new(0) };
+    let kit = Kit { harness, capabilities: descriptor.capabilities, gateway, ticks: AtomicI64::new(0), logs };
     let mut rows = Vec::new();
-    for entry in [start::CHECKS, movements::CHECKS, webhooks::CHECKS, hygiene::CHECKS].into_iter().flatten() {
+    for entry in [start::CHECKS, wire::CHECKS, movements::CHECKS, webhooks::CHECKS, hygiene::CHECKS].into_iter().flatten() {
         let outcome = match (entry.run)(&kit).await {
             Ok(()) => Outcome::Passed,
             Err(Stop::Skip(why)) => Outcome::NotApplicable(why),
             Err(Stop::Fail(how)) => Outcome::Failed(how),
         };
+        if let Some(wire) = harness.wire() {
+            // A check that failed under a fault leaves it behind.
+            wire.proxy().set(crate::fault::Fault::None);
+        }
         rows.push(Row { number: entry.number, title: entry.title, outcome });
     }
     rows.sort_by_key(|row| row.number);
@@ -260,6 +307,7 @@ pub(crate) struct Kit<'a> {
     pub(crate) gateway: Arc<dyn PaymentGateway>,
     pub(crate) capabilities: Capabilities,
     ticks: AtomicI64,
+    pub(crate) logs: Logs,
 }
 
 /// A payment that a check works on.
@@ -338,6 +386,22 @@ impl Kit<'_> {
     /// Starts `request` as a new operation.
     pub(crate) async fn start(&self, request: &StartPayment) -> Result<Started, GatewayError> {
         self.gateway.start(&self.context(request.payment_id.to_string()), request.clone()).await
+    }
+
+    /// Starts `request` again for as long as the gateway says that it was not done now: it may be busy with the same operation.
+    pub(crate) async fn start_patiently(&self, request: &StartPayment) -> Result<Started, GatewayError> {
+        for _ in 0..50 {
+            match self.start(request).await {
+                Err(error) if error.is_retryable() => tokio::time::sleep(Duration::from_millis(20)).await,
+                other => return other,
+            }
+        }
+        self.start(request).await
+    }
+
+    /// A payment that was taken up.
+    pub(crate) fn played(request: StartPayment, started: Started) -> Played {
+        Played { request, started }
     }
 
     /// Starts a payment that has to be taken up.

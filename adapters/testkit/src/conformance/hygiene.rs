@@ -2,10 +2,12 @@
 
 use port::{GatewayError, Observation, ReturnQuery};
 
-use super::{Check, Entry, Key, Kit, Scenario, ensure, entries, good, skip};
+use super::wire::with_fault;
+use super::{Check, Entry, Key, Kit, Scenario, Stop, ensure, entries, good, skip};
+use crate::fault::{Calls, Fault};
 
 pub(super) const CHECKS: &[Entry] = entries! {
-    47 "no secret, token, signature or e-mail in what is printed" nothing_printed;
+    47 "no secret, token, signature or e-mail in what is printed or logged" nothing_printed;
     48 "signatures are compared in constant time" by_reading;
     49 "a forged return does not make a payment paid" forged_return;
     50 "a check of the settings has no side effect" check_only;
@@ -39,9 +41,21 @@ async fn nothing_printed(kit: &Kit<'_>) -> Check {
     {
         printed.push(format!("{error:?} {error}"));
     }
+    if let Some(wire) = kit.harness.wire() {
+        hidden.extend(wire.proxy().credentials());
+        for fault in [Fault::InternalError, Fault::BadGatewayPage, Fault::ResetAfter, Fault::CutBody, Fault::Unauthorised] {
+            let request = kit.scripted(Scenario::Redirect, kit.amount(1_000))?;
+            printed.extend(with_fault(wire, Calls::All, fault, kit.start(&request)).await.err().map(|error| format!("{error:?} {error}")));
+        }
+    }
+    printed.push(kit.logs.text());
+    hidden.retain(|secret| !secret.is_empty());
     for text in &printed {
         for secret in &hidden {
-            ensure!(!text.contains(secret.as_str()), "printed: {}…", text.chars().take(60).collect::<String>());
+            if let Some(at) = text.find(secret.as_str()) {
+                let before: Vec<char> = text[..at].chars().rev().take(60).collect();
+                return Err(Stop::Fail(format!("printed after: …{}", before.into_iter().rev().collect::<String>())));
+            }
         }
     }
     Ok(())

@@ -2,7 +2,9 @@
 
 use port::{CaptureMode, Found, GatewayError, PartialCapture, PaymentStatus, RefundQuery, RefundStatus, RefundSupport};
 
+use super::wire::with_fault;
 use super::{Act, Check, Entry, Kit, Played, Scenario, Stop, ensure, entries, good, skip};
+use crate::fault::{Calls, Fault};
 
 pub(super) const CHECKS: &[Entry] = entries! {
     24 "a partial capture releases or keeps the rest, as declared; repeating it takes nothing more" partial_capture;
@@ -22,7 +24,10 @@ async fn authorised(kit: &Kit<'_>, minor: i64) -> Result<Played, Stop> {
     let mut request = kit.scripted(Scenario::Approve, kit.amount(minor))?;
     request.capture = CaptureMode::Manual;
     let started = good("start", kit.start(&request).await)?;
-    let played = Played { request, started };
+    let played = Kit::played(request, started);
+    if played.started.snapshot.status != PaymentStatus::Authorised {
+        kit.act(&played, Act::Approve).await?;
+    }
     let snapshot = kit.fetch(&played).await?;
     ensure!(snapshot.status == PaymentStatus::Authorised, "manual capture: {snapshot:?}");
     ensure!(snapshot.totals.authorised.minor == minor && snapshot.totals.captured.is_zero(), "manual capture: {:?}", snapshot.totals);
@@ -103,6 +108,11 @@ async fn refundable(kit: &Kit<'_>, scenario: Scenario, minor: i64) -> Result<Pla
     if kit.capabilities.lookup.reads() { kit.paid(scenario, minor).await } else { kit.play(Scenario::Redirect, kit.amount(minor)).await }
 }
 
+/// Lets a refund reach the buyer, where that takes time.
+async fn arrive(kit: &Kit<'_>, played: &Played, refund: port::RefundSnapshot) -> Check {
+    if refund.status == RefundStatus::Pending { kit.act(played, Act::FinishRefund(refund.reference)).await } else { Ok(()) }
+}
+
 async fn partial_refunds(kit: &Kit<'_>) -> Check {
     if kit.capabilities.refund == RefundSupport::WholeOnly {
         return skip("only the whole can be refunded at this gateway");
@@ -115,6 +125,7 @@ async fn partial_refunds(kit: &Kit<'_>) -> Check {
         ensure!(matches!(first.status, RefundStatus::Pending | RefundStatus::Succeeded), "{first:?}");
         let again = good("the same refund again", kit.refund(&request).await)?;
         ensure!(again.reference == first.reference, "a second refund {} beside {}", again.reference, first.reference);
+        arrive(kit, &played, first).await?;
     }
     if kit.capabilities.lookup.reads() {
         let totals = kit.fetch(&played).await?.totals;
@@ -130,7 +141,8 @@ async fn over_refund(kit: &Kit<'_>) -> Check {
         ensure!(matches!(answer, Err(GatewayError::InvalidRequest { .. })), "{minor}: {answer:?}");
     }
     kit.needs_lookup()?;
-    good("refund", kit.refund(&kit.refund_request(&played, 6_000)).await)?;
+    let part = good("refund", kit.refund(&kit.refund_request(&played, 6_000)).await)?;
+    arrive(kit, &played, part).await?;
     for minor in [4_001, 10_000, i64::MAX] {
         let answer = kit.refund(&kit.refund_request(&played, minor)).await;
         ensure!(matches!(answer, Err(GatewayError::InvalidRequest { .. })), "{minor} of 4000 left: {answer:?}");
@@ -144,12 +156,17 @@ async fn over_refund(kit: &Kit<'_>) -> Check {
 }
 
 async fn lost_refund(kit: &Kit<'_>) -> Check {
-    let played = refundable(kit, Scenario::RefundTimeout, 10_000).await?;
+    let scenario = if kit.harness.wire().is_some() { Scenario::Approve } else { Scenario::RefundTimeout };
+    let played = refundable(kit, scenario, 10_000).await?;
     if !kit.capabilities.lookup.reads() {
         return skip("no answer can get lost: nobody is called");
     }
     let request = kit.refund_request(&played, 6_000);
-    let answer = kit.refund(&request).await;
+    let refunding = kit.refund(&request);
+    let answer = match kit.harness.wire() {
+        Some(wire) => with_fault(wire, Calls::Writes, Fault::ResetAfter, refunding).await,
+        None => refunding.await,
+    };
     ensure!(matches!(answer, Err(GatewayError::UnknownOutcome { .. })), "{answer:?}");
     let query = RefundQuery { refund_id: request.refund_id, payment: request.payment.clone(), reference: None };
     let Found::Present(found) = good("fetch_refund", kit.gateway.fetch_refund(&kit.once(), &query).await)? else {
@@ -157,6 +174,7 @@ async fn lost_refund(kit: &Kit<'_>) -> Check {
     };
     let again = good("the same refund again", kit.refund(&request).await)?;
     ensure!(again.reference == found.reference, "a second refund {again:?} beside {found:?}");
+    arrive(kit, &played, again).await?;
     let totals = kit.fetch(&played).await?.totals;
     ensure!(totals.refunded.minor == 6_000, "{totals:?}");
     Ok(())

@@ -159,16 +159,19 @@ async fn repeated(kit: &Kit<'_>) -> Check {
 
 async fn any_order(kit: &Kit<'_>) -> Check {
     signed(kit)?;
-    let played = kit.play(Scenario::Redirect, kit.amount(5_000)).await?;
-    kit.act(&played, Act::Expire).await?;
-    kit.act(&played, Act::Approve).await?;
-    good("refund", kit.refund(&kit.refund_request(&played, 2_000)).await)?;
+    let played = match paid_late(kit).await {
+        Err(Stop::Skip(_)) => kit.paid(Scenario::Approve, 5_000).await?,
+        late => late?,
+    };
+    for minor in [2_000, 1_000] {
+        good("refund", kit.refund(&kit.refund_request(&played, minor)).await)?;
+    }
     let end = kit.fetch(&played).await?;
     let mut notifications = Vec::new();
     for body in kit.harness.reports(played.id()).await {
         notifications.push(accepted(kit, body).await?);
     }
-    ensure!(notifications.len() >= 3, "only {} reports of an expiry, a payment and a refund", notifications.len());
+    ensure!(notifications.len() >= 2, "only {} reports of a payment and two refunds", notifications.len());
     for order in permutations(notifications.len()) {
         let mut last = None;
         for index in &order {
@@ -177,6 +180,14 @@ async fn any_order(kit: &Kit<'_>) -> Check {
         ensure!(last.as_ref() == Some(&end), "in the order {order:?}: {last:?}");
     }
     Ok(())
+}
+
+/// A payment that succeeds after it had expired, where a gateway lets that happen.
+async fn paid_late(kit: &Kit<'_>) -> Result<Played, Stop> {
+    let played = kit.play(Scenario::Redirect, kit.amount(5_000)).await?;
+    kit.act(&played, Act::Expire).await?;
+    kit.act(&played, Act::Approve).await?;
+    Ok(played)
 }
 
 /// Every order of `count` things; beyond five of them only those of the last five.
@@ -289,9 +300,7 @@ async fn newest_dispute(kit: &Kit<'_>, played: &Played) -> Result<port::DisputeS
 
 async fn late_success(kit: &Kit<'_>) -> Check {
     signed(kit)?;
-    let played = kit.play(Scenario::Redirect, kit.amount(5_000)).await?;
-    kit.act(&played, Act::Expire).await?;
-    kit.act(&played, Act::Approve).await?;
+    let played = paid_late(kit).await?;
     let Some(body) = kit.harness.reports(played.id()).await.pop() else { return Err(Stop::Fail("nothing was reported".to_owned())) };
     let snapshot = told(kit, &accepted(kit, body).await?).await?;
     let captured =
