@@ -16,7 +16,6 @@ use bursar::cli::{Cli, Program};
 use bursar::serve::Playground;
 use chrono::{DateTime, Utc};
 use clap::Parser;
-use manual::ManualFactory;
 use port::{GatewayError, GatewayFactory, InstanceConfig, PaymentGateway};
 use sandbox::{PAGE_PATH, Sandbox, SandboxFactory};
 
@@ -30,7 +29,13 @@ async fn main() -> ExitCode {
     // The one TLS library, before anybody connects. That somebody chose one already cannot be: this is the first statement that could.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let sandboxes = Arc::new(Sandboxes::default());
-    Program { factories: vec![sandboxes.clone(), Arc::new(ManualFactory)], playground: sandboxes }.run(cli).await
+    let factories: Vec<Arc<dyn GatewayFactory>> = vec![
+        sandboxes.clone(),
+        Arc::new(manual::ManualFactory),
+        Arc::new(stripe::StripeFactory),
+        // Above this line `bursar adapter new` adds the next one.
+    ];
+    Program { factories, playground: sandboxes }.run(cli).await
 }
 
 /// The sandbox gateways, which are played in this process.

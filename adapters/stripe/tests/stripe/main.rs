@@ -1,0 +1,361 @@
+//! The conformance suite in both flows, and what is special about Stripe.
+
+mod double;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bursar_stripe::{SIGNATURE_HEADER, Stripe, StripeFactory, TOLERANCE_SECONDS};
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::{Currency, Money, PaymentId};
+use gateway_http::hex;
+use hmac::{Hmac, KeyInit, Mac};
+use port::{
+    Buyer, CaptureMode, Found, GatewayError, GatewayFactory, InstanceConfig, LineSummary, Mode, NextAction, Observation, OpContext,
+    PaymentGateway, PaymentStatus, RawWebhook, StartPayment, Started,
+};
+use serde_json::{Value, json};
+use testkit::conformance::{self, Act, Credentials, Harness, Key, Scenario, Wire};
+use testkit::fault::FaultProxy;
+use uuid::Uuid;
+
+use double::{Double, KEY};
+
+const CURRENT: &str = "whsec_current4711";
+const PREVIOUS: &str = "whsec_previous0815";
+
+fn config(base_url: &str, key: &str, flow: &str) -> InstanceConfig {
+    let mut config = InstanceConfig::new("cards", "http://127.0.0.1:8080");
+    config.base_url = Some(base_url.to_owned());
+    config.settings.insert("flow".to_owned(), flow.into());
+    for (name, secret) in [("api_key", key), ("webhook_secret", CURRENT), ("webhook_secret_previous", PREVIOUS)] {
+        config.secrets.insert(name.to_owned(), secret.into());
+    }
+    config
+}
+
+/// The scheme written a second time, so that the adapter is not tested with itself.
+fn sign(secret: &str, body: &[u8], at: DateTime<Utc>) -> String {
+    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(secret.as_bytes()).expect("any length");
+    mac.update(format!("{}.", at.timestamp()).as_bytes());
+    mac.update(body);
+    format!("t={},v1={}", at.timestamp(), hex::encode(&mac.finalize().into_bytes()))
+}
+
+/// An account at a Stripe of our own.
+struct Account {
+    flow: &'static str,
+    double: Double,
+    proxy: FaultProxy,
+    gateway: Arc<Stripe>,
+}
+
+impl Account {
+    async fn open(flow: &'static str) -> Self {
+        let double = Double::default();
+        let proxy = FaultProxy::around(double.router()).await.expect("a port");
+        let gateway = Arc::new(Stripe::new(config(&proxy.url(), KEY, flow)).expect("good settings"));
+        Self { flow, double, proxy, gateway }
+    }
+
+    async fn start(&self, request: &StartPayment) -> Result<Started, GatewayError> {
+        self.gateway.start(&context(request.payment_id), request.clone()).await
+    }
+}
+
+#[async_trait]
+impl Harness for Account {
+    fn gateway(&self) -> Arc<dyn PaymentGateway> {
+        self.gateway.clone()
+    }
+
+    fn wire(&self) -> Option<&dyn Wire> {
+        Some(self)
+    }
+
+    fn prepare(&self, scenario: Scenario, request: &mut StartPayment) -> bool {
+        if scenario == Scenario::RefundPending {
+            self.double.world().slow_refunds.insert(request.payment_id.to_string());
+        }
+        let fields = self.flow == "payment_intent";
+        match scenario {
+            // On Stripe's page the buyer decides after the start.
+            Scenario::Approve | Scenario::RefundPending if fields => request.token = Some("pm_card_visa".into()),
+            Scenario::Decline if fields => request.token = Some("pm_card_declined".into()),
+            Scenario::Approve | Scenario::RefundPending | Scenario::Redirect => {}
+            _ => return false,
+        }
+        true
+    }
+
+    async fn act(&self, payment_id: PaymentId, act: Act, _now: DateTime<Utc>) -> Option<Result<(), GatewayError>> {
+        let (payment, mut world) = (payment_id.to_string(), self.double.world());
+        let played = match act {
+            Act::Approve => world.approve(&payment),
+            Act::Decline => world.fail_slowly(&payment),
+            Act::Expire => world.run_out(&payment),
+            Act::FinishRefund(reference) => {
+                world.end_refund(&payment, reference.as_str(), "succeeded");
+                true
+            }
+            Act::FailRefund(reference) => {
+                world.end_refund(&payment, reference.as_str(), "failed");
+                true
+            }
+            Act::OpenDispute(amount) => {
+                world.dispute(&payment, amount.minor);
+                true
+            }
+            Act::WinDispute(reference) => {
+                world.end_dispute(&payment, reference.as_str(), "won");
+                true
+            }
+            Act::LoseDispute(reference) => {
+                world.end_dispute(&payment, reference.as_str(), "lost");
+                true
+            }
+        };
+        played.then_some(Ok(()))
+    }
+
+    async fn reports(&self, payment_id: PaymentId) -> Vec<Vec<u8>> {
+        self.double.world().reports(&payment_id.to_string())
+    }
+
+    fn delivery(&self, key: Key, body: Vec<u8>, at: DateTime<Utc>) -> Option<RawWebhook> {
+        let secret = match key {
+            Key::Current => CURRENT,
+            Key::Previous => PREVIOUS,
+            Key::Wrong => "whsec_somebody_elses",
+            Key::Empty => "",
+        };
+        let headers = vec![
+            ("content-type".to_owned(), "application/json; charset=utf-8".to_owned()),
+            ("stripe-signature".to_owned(), sign(secret, &body, at)),
+        ];
+        Some(RawWebhook { headers, query: String::new(), body, received_at: at })
+    }
+
+    fn for_another_account(&self, body: &[u8]) -> Option<Vec<u8>> {
+        changed(body, |event| event["livemode"] = true.into())
+    }
+
+    fn of_unknown_kind(&self, body: &[u8]) -> Option<Vec<u8>> {
+        changed(body, |event| event["type"] = "moon.rose".into())
+    }
+
+    fn in_other_bytes(&self, body: &[u8]) -> Option<Vec<u8>> {
+        let mut event: Value = serde_json::from_slice(body).ok()?;
+        event["zażółć"] = json!({ "東京": "https://a.example/b" });
+        Some(serde_json::to_string_pretty(&event).ok()?.replace('\n', "\r\n").replace('/', "\\/").into_bytes())
+    }
+
+    fn tolerance(&self) -> Option<TimeDelta> {
+        Some(TimeDelta::seconds(TOLERANCE_SECONDS))
+    }
+
+    fn secrets(&self) -> Vec<String> {
+        [KEY, CURRENT, PREVIOUS, "pm_card_visa", "_secret_hidden"].map(str::to_owned).to_vec()
+    }
+}
+
+#[async_trait]
+impl Wire for Account {
+    fn proxy(&self) -> &FaultProxy {
+        &self.proxy
+    }
+
+    async fn instance(&self, base_url: &str, credentials: Credentials) -> Arc<dyn PaymentGateway> {
+        let key = if credentials == Credentials::Good { KEY } else { "sk_test_nobodys" };
+        StripeFactory.build(config(base_url, key, self.flow)).await.expect("good settings")
+    }
+
+    fn objects(&self, payment_id: PaymentId) -> usize {
+        self.double.world().objects(&payment_id.to_string())
+    }
+
+    fn strange_status(&self, payment_id: PaymentId) -> bool {
+        self.double.world().strange(&payment_id.to_string());
+        true
+    }
+
+    fn optional_fields(&self) -> &'static [&'static str] {
+        &["payment_method_details", "cancellation_reason", "last_payment_error", "next_action", "amount_received", "livemode"]
+    }
+
+    fn inexpressible(&self) -> Vec<Money> {
+        vec![money(12_345, "KWD"), money(12_345, "MGA")]
+    }
+}
+
+fn changed(body: &[u8], change: impl FnOnce(&mut Value)) -> Option<Vec<u8>> {
+    let mut event: Value = serde_json::from_slice(body).ok()?;
+    change(&mut event);
+    serde_json::to_vec(&event).ok()
+}
+
+fn money(minor: i64, code: &str) -> Money {
+    Money::new(minor, Currency::parse(code).expect("a currency"))
+}
+
+fn context(operation: impl ToString) -> OpContext {
+    OpContext::new(operation.to_string(), Utc::now())
+}
+
+fn request(amount: Money) -> StartPayment {
+    StartPayment {
+        payment_id: PaymentId::new(Uuid::now_v7()),
+        order_reference: "B-2041-K".to_owned(),
+        amount,
+        description: "Shop B-2041-K".to_owned(),
+        buyer: Buyer { email: Some("buyer@learner.example".to_owned()), ..Buyer::default() },
+        return_url: "http://127.0.0.1:8080/return".to_owned(),
+        cancel_url: "http://127.0.0.1:8080/return".to_owned(),
+        webhook_url: "http://127.0.0.1:8080/webhooks/cards".to_owned(),
+        capture: CaptureMode::Automatic,
+        lines: Vec::new(),
+        expires_at: None,
+        token: None,
+    }
+}
+
+#[tokio::test]
+async fn the_conformance_suite_passes_on_stripes_page() {
+    let report = conformance::run(&Account::open("checkout").await).await;
+    println!("{report}");
+    assert_eq!(report.failures(), Vec::<&conformance::Row>::new());
+    let expected: Vec<u8> = [1..=3, 5..=15, 17..=39, 41..=43, 45..=45, 47..=47, 49..=50].into_iter().flatten().collect();
+    assert_eq!(report.passed(), expected);
+}
+
+#[tokio::test]
+async fn the_conformance_suite_passes_in_stripes_fields() {
+    let report = conformance::run(&Account::open("payment_intent").await).await;
+    println!("{report}");
+    assert_eq!(report.failures(), Vec::<&conformance::Row>::new());
+    let expected: Vec<u8> = [1..=4, 6..=15, 17..=39, 41..=43, 45..=45, 47..=47, 49..=50].into_iter().flatten().collect();
+    assert_eq!(report.passed(), expected);
+}
+
+#[tokio::test]
+async fn the_page_lists_the_lines_where_they_add_up_and_closes_in_time() {
+    let account = Account::open("checkout").await;
+    let line = |title: &str, quantity, minor| LineSummary { title: title.to_owned(), quantity, total: money(minor, "EUR") };
+    let mut asked = request(money(5_000, "EUR"));
+    asked.lines = vec![line("Łódź by night", 1, 2_000), line("Free extra", 1, 0), line("Seat", 3, 3_000)];
+    // The order lapses before Stripe would close any page: the page stays open for as short as Stripe allows, and a repeat is the same call.
+    asked.expires_at = Some(Utc::now() + TimeDelta::minutes(5));
+    let first = account.start(&asked).await.expect("a page");
+    assert_eq!(account.start(&asked).await.expect("the same page").reference, first.reference);
+    asked.expires_at = Some(Utc::now() + TimeDelta::days(14));
+    asked.payment_id = PaymentId::new(Uuid::now_v7());
+    account.start(&asked).await.expect("a page that closes within a day");
+    assert!(matches!(&first.next_action, NextAction::Redirect { url, .. } if url.starts_with("https://checkout.stripe.example/")));
+}
+
+#[tokio::test]
+async fn a_repeated_start_tells_how_it_stands_now() {
+    let account = Account::open("checkout").await;
+    let asked = request(money(5_000, "EUR"));
+    let first = account.start(&asked).await.expect("a page");
+    account.double.world().approve(&asked.payment_id.to_string());
+    let again = account.start(&asked).await.expect("the same page");
+    assert_eq!((again.reference, again.snapshot.status), (first.reference, PaymentStatus::Captured));
+    assert_eq!(again.snapshot.method_label.as_deref(), Some("Visa •••• 4242"));
+}
+
+/// A secure card: the bank's page first. A card that is refused ends the attempt; a buyer with the secret may go on trying.
+#[tokio::test]
+async fn a_token_pays_at_once_or_sends_the_buyer_to_the_bank() {
+    let account = Account::open("payment_intent").await;
+    let with = |token: &str| StartPayment { token: Some(token.into()), ..request(money(5_000, "EUR")) };
+    let secure = account.start(&with("pm_card_3ds")).await.expect("a payment");
+    assert_eq!(secure.snapshot.status, PaymentStatus::RequiresAction);
+    assert!(matches!(secure.next_action, NextAction::Redirect { url, .. } if url == "https://hooks.stripe.example/3ds"));
+    let unknown = account.start(&with("pm_nobodys")).await.expect_err("no such means of payment");
+    assert!(matches!(unknown, GatewayError::InvalidRequest { field: "token", .. }), "{unknown:?}");
+
+    let open = request(money(5_000, "EUR"));
+    let started = account.start(&open).await.expect("a payment");
+    let error = json!({ "type": "card_error", "code": "card_declined", "decline_code": "do_not_honor" });
+    account.double.world().intent_of(&open.payment_id.to_string()).expect("it is there")["last_payment_error"] = error;
+    let snapshot = account.gateway.fetch(&context("ask"), &started.reference).await.expect("a snapshot");
+    assert_eq!((snapshot.status, snapshot.decline), (PaymentStatus::RequiresAction, None));
+
+    let page = Account::open("checkout").await;
+    let refused = page.start(&with("pm_card_visa")).await.expect_err("the page needs none");
+    assert!(matches!(refused, GatewayError::InvalidRequest { field: "token", .. }), "{refused:?}");
+}
+
+/// What others do with the same account is none of the shop's business; a refund made in Stripe's dashboard is.
+#[tokio::test]
+async fn reports_that_name_only_the_money_find_the_shops_payment_or_nothing() {
+    let account = Account::open("checkout").await;
+    let asked = request(money(5_000, "EUR"));
+    let (payment, started) = (asked.payment_id.to_string(), account.start(&asked).await.expect("a page"));
+    account.double.world().approve(&payment);
+    let intent = account.double.world().intent_of(&payment).expect("it was paid")["id"].clone();
+    let tell = async |kind: &str, object: Value| {
+        let body = json!({ "id": "evt_x", "type": kind, "livemode": false, "data": { "object": object } }).to_string().into_bytes();
+        let webhook = account.delivery(Key::Current, body, Utc::now()).expect("a delivery");
+        let received = account.gateway.receive_webhook(&context("hook"), webhook).await.expect("a good signature");
+        account.gateway.resolve(&context("resolve"), &received.notifications[0]).await.expect("an answer")
+    };
+    let seen = tell("refund.created", json!({ "object": "refund", "id": "re_x", "payment_intent": intent })).await;
+    let Observation::Payment { reference, payment_id, snapshot } = &seen[0] else { panic!("{seen:?}") };
+    assert_eq!((reference, *payment_id, snapshot.totals.captured), (&started.reference, Some(asked.payment_id), asked.amount));
+    for (kind, object) in [
+        ("payment_intent.succeeded", json!({ "object": "payment_intent", "id": "pi_of_somebody_else", "metadata": {} })),
+        ("charge.dispute.created", json!({ "object": "dispute", "id": "du_x", "payment_intent": null })),
+        ("checkout.session.completed", json!({ "object": "checkout.session", "id": "cs_of_somebody_else" })),
+        ("customer.created", json!({ "object": "customer", "id": "cus_x" })),
+    ] {
+        assert_eq!(tell(kind, object).await, Vec::new(), "{kind}");
+    }
+}
+
+/// A list of a hundred at a time is looked through to the end.
+#[tokio::test]
+async fn a_payment_is_found_among_many() {
+    let account = Account::open("checkout").await;
+    let wanted = request(money(5_000, "EUR"));
+    let started = account.start(&wanted).await.expect("a page");
+    for _ in 0..101 {
+        account.start(&request(money(100, "EUR"))).await.expect("a page");
+    }
+    let found = account.gateway.find(&context("find"), wanted.payment_id).await.expect("an answer");
+    assert!(matches!(&found, Found::Present(located) if located.reference == started.reference), "{found:?}");
+}
+
+#[tokio::test]
+async fn wrong_settings_are_named() {
+    let good = || config("http://127.0.0.1:9", KEY, "checkout");
+    let mut cases: Vec<(&str, InstanceConfig)> = Vec::new();
+    let mut add = |key, change: &dyn Fn(&mut InstanceConfig)| {
+        let mut case = good();
+        change(&mut case);
+        cases.push((key, case));
+    };
+    add("settings", &|config| _ = config.settings.insert("flow".to_owned(), "by_post".into()));
+    add("settings", &|config| _ = config.settings.insert("currency".to_owned(), "EUR".into()));
+    add("currencies", &|config| _ = config.settings.insert("currencies".to_owned(), json!(["EUR", "XYZ"])));
+    add("currencies", &|config| _ = config.settings.insert("currencies".to_owned(), json!(["CLF"])));
+    add("base_url", &|config| config.base_url = Some("http://api.stripe.example".to_owned()));
+    add("base_url", &|config| config.mode = Mode::Live);
+    add("api_key", &|config| _ = config.secrets.remove("api_key"));
+    add("api_key", &|config| _ = config.secrets.insert("api_key".to_owned(), "pk_test_public".into()));
+    add("api_key", &|config| _ = config.secrets.insert("api_key".to_owned(), "sk_live_real".into()));
+    add("api_key", &|config| (config.mode, config.base_url) = (Mode::Live, None));
+    add("webhook_secret", &|config| _ = config.secrets.remove("webhook_secret"));
+    add("webhook_secret", &|config| _ = config.secrets.insert("webhook_secret".to_owned(), " ".into()));
+    add("other", &|config| _ = config.secrets.insert("other".to_owned(), "x".into()));
+    for (key, case) in cases {
+        let error = StripeFactory.build(case).await.expect_err(key);
+        assert!(matches!(&error, GatewayError::Config { key: named, .. } if named == key), "{key}: {error}");
+    }
+    let mut live = good();
+    (live.mode, live.base_url) = (Mode::Live, None);
+    live.secrets.insert("api_key".to_owned(), "rk_live_real".into());
+    assert_eq!(StripeFactory.build(live).await.expect("real money").descriptor().mode, Mode::Live);
+    assert_eq!(SIGNATURE_HEADER, "Stripe-Signature");
+}
