@@ -28,6 +28,7 @@ pub mod order;
 pub mod price;
 pub mod product;
 pub mod scalar;
+mod shape;
 pub mod shop;
 pub mod token;
 

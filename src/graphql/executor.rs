@@ -30,6 +30,7 @@ use super::{
     limits::{self, BAD_INPUT, BAD_REQUEST, Checked, INTERNAL, LIMIT_EXCEEDED, Limits, Refusal},
     model::SchemaModel,
     nulls,
+    shape::Shape,
 };
 
 /// Names one request in the answer, in its log lines and in its errors. Put into the request's data by the HTTP layer.
@@ -116,12 +117,15 @@ impl Operation {
 struct Asked {
     query: String,
     operation_name: Option<String>,
+    shape: Shape,
     cost: usize,
 }
 
 impl Asked {
-    fn new(request: &Request, cost: usize) -> Self {
-        Self { query: request.query.clone(), operation_name: request.operation_name.clone(), cost }
+    fn new(request: &Request, checked: &Checked) -> Self {
+        let operation = limits::select(&checked.document.operations, request.operation_name.as_deref());
+        let shape = operation.map(|(_, operation)| Shape::of(&checked.document, &operation.node, &request.variables)).unwrap_or_default();
+        Self { query: request.query.clone(), operation_name: request.operation_name.clone(), shape, cost: checked.cost }
     }
 }
 
@@ -177,7 +181,7 @@ impl<E: Executor> Guarded<E> {
             let stage = if carries == Carries::Queries { Stage::NotCarried } else { Stage::Refused };
             return refused(stage, Refusal { code: BAD_REQUEST, message: message.into(), locations: Vec::new() }, Some(operation));
         }
-        let asked = Asked::new(&request, checked.cost);
+        let asked = Asked::new(&request, &checked);
         request.set_parsed_query(checked.document);
 
         let inner = self.inner.clone();
@@ -219,13 +223,14 @@ impl<E: Executor> Guarded<E> {
         }
     }
 
-    /// Puts nulls right, gives every error its code and tells the cost. True when the answer is one to a request that
+    /// Puts nulls and the order of fields right, gives every error its code and tells the cost. True when the answer is one to a request that
     /// never ran.
     fn finish(&self, response: &mut Response, request_id: Option<&RequestId>, asked: &Asked) -> bool {
         let nothing = response.data == Value::Null && response.errors.iter().all(|error| error.path.is_empty());
         let before_execution = nothing && !response.errors.is_empty();
         let (model, limits) = &*self.rules;
         nulls::settle(response, &asked.query, asked.operation_name.as_deref(), model, limits);
+        asked.shape.arrange(&mut response.data);
         if before_execution {
             response.errors.truncate(REQUEST_ERRORS);
         }
@@ -254,7 +259,7 @@ impl<E: Executor> Guarded<E> {
                 return stream::once(async { answer }).boxed();
             }
         };
-        let (kind, asked) = (checked.kind, Asked::new(&request, checked.cost));
+        let (kind, asked) = (checked.kind, Asked::new(&request, &checked));
         request.set_parsed_query(checked.document);
         let mut answers = self.inner.execute_stream(request, session);
         if kind == OperationType::Subscription {

@@ -127,6 +127,12 @@ impl Shelf {
         "top"
     }
 
+    /// Ready after everything that is ready at once.
+    async fn late(&self) -> &str {
+        tokio::task::yield_now().await;
+        "late"
+    }
+
     async fn nullable(&self) -> async_graphql::Result<Option<i32>> {
         Err(refusal())
     }
@@ -171,6 +177,12 @@ impl Query {
 
     async fn echo(&self, text: String) -> String {
         text
+    }
+
+    /// Ready after everything that is ready at once.
+    async fn late(&self) -> &str {
+        tokio::task::yield_now().await;
+        "late"
     }
 
     async fn count(&self, filter: Filter) -> usize {
@@ -645,6 +657,36 @@ async fn a_field_that_failed_is_null_and_takes_along_what_must_not_be() {
         json!({ "shelf": null }),
     )
     .await;
+}
+
+/// GraphQL: fields are answered in the order in which they were asked for, at every level, whichever is ready first, and where one failed too.
+#[tokio::test]
+async fn fields_come_in_the_order_of_the_query() {
+    let server = server();
+    for (query, data) in [
+        ("{ late hello }", r#"{"late":"late","hello":"Hello, guest"}"#),
+        ("{ b: late a: echo(text: \"a\") c: late }", r#"{"b":"late","a":"a","c":"late"}"#),
+        (
+            "{ shelf { late name inner { late name } } late }",
+            r#"{"shelf":{"late":"late","name":"top","inner":{"late":"late","name":"top"}},"late":"late"}"#,
+        ),
+        ("{ shelves { late name } }", r#"{"shelves":[{"late":"late","name":"top"},null,{"late":"late","name":"top"}]}"#),
+        // What is asked for twice stands where it was asked for first, with all of its fields.
+        ("{ shelf { late } echo(text: \"\") shelf { name } }", r#"{"shelf":{"late":"late","name":"top"},"echo":""}"#),
+        (
+            "{ ...A echo(text: \"\") } fragment A on Query { late shelf { ...B name } } fragment B on Shelf { late __typename }",
+            r#"{"late":"late","shelf":{"late":"late","__typename":"Shelf","name":"top"},"echo":""}"#,
+        ),
+        (
+            "query($no: Boolean = false) { hello @include(if: $no) ... @skip(if: true) { hello } late hello }",
+            r#"{"late":"late","hello":"Hello, guest"}"#,
+        ),
+        ("{ holder { ... on Library { __typename } ... on Shelf { late name } } }", r#"{"holder":{"late":"late","name":"top"}}"#),
+        ("{ forbidden late leak hello }", r#"{"forbidden":null,"late":"late","leak":null,"hello":"Hello, guest"}"#),
+    ] {
+        let body = server.query(query).await.body;
+        assert!(body.starts_with(&format!(r#"{{"data":{data},"#)), "{query}: {body}");
+    }
 }
 
 #[tokio::test]
