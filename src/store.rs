@@ -36,6 +36,7 @@ pub mod key;
 pub mod offer;
 pub mod order;
 pub mod page;
+pub mod past;
 pub mod payment;
 pub mod person;
 pub mod price;

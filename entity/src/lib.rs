@@ -5,6 +5,7 @@ pub mod audit;
 pub mod cart;
 pub mod cart_coupon;
 pub mod cart_line;
+pub mod catalog_past;
 pub mod company;
 pub mod company_member;
 pub mod company_offer;

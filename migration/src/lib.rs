@@ -15,6 +15,7 @@ mod m0006_payment;
 mod m0007_access;
 mod m0008_work;
 mod m0009_coupon;
+mod m0010_history;
 
 /// Applies and reverts the steps.
 #[derive(Debug)]
@@ -32,6 +33,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0007_access::Migration),
             Box::new(m0008_work::Migration),
             Box::new(m0009_coupon::Migration),
+            Box::new(m0010_history::Migration),
         ]
     }
 }

@@ -23,6 +23,7 @@ use crate::error::{Code, Error, Faults, Refusal, Result};
 use crate::internal;
 use crate::page::{Page, PageArgs};
 use crate::store;
+use crate::store::past::Said;
 
 pub use crate::store::catalog::{Archived, Course, CourseFilter, Library, LibraryFilter, Provider, ProviderFilter, Session, Sort};
 pub use crate::store::page::Key;
@@ -371,6 +372,7 @@ impl App {
         }
         course.touched_at = now;
         store::catalog::update_course(txn, &course).await?;
+        store::past::keep(txn, course.id.uuid(), &Said::course(&held), &Said::course(&course), now).await?;
         store::product::touch_of(txn, &[course.id.uuid()], now).await?;
         let concerned = store::product::concerned_by_courses(txn, &[course.id]).await?;
         store::product::refresh(txn, &concerned).await?;
@@ -436,6 +438,7 @@ impl App {
         let Some(terms) = terms.filter(|terms| *terms != held.terms) else { return Ok(()) };
         let product = Product { terms, touched_at: now, ..held.clone() };
         store::product::update(txn, &product).await?;
+        store::past::keep(txn, product.id.uuid(), &Said::product(&held), &Said::product(&product), now).await?;
         let object = Object::new("product", product.id.uuid());
         self.audit(txn, caller, operation, object, Some(json!(held)), Some(json!(product))).await
     }
@@ -560,6 +563,7 @@ impl App {
         if session != held {
             session.touched_at = now;
             store::catalog::update_session(&txn, &session).await?;
+            store::past::keep(&txn, session.id.uuid(), &Said::session(&held), &Said::session(&session), now).await?;
             let concerned = store::product::concerned_by_courses(&txn, &[session.course]).await?;
             store::product::refresh(&txn, &concerned).await?;
             let object = Object::new("session", session.id.uuid());
@@ -698,6 +702,7 @@ impl App {
             library.touched_at = now;
             store::catalog::set_library_courses(&txn, id, courses).await?;
             store::catalog::update_library(&txn, &library).await?;
+            store::past::keep(&txn, id.uuid(), &Said::library(&library, &held), &Said::library(&library, courses), now).await?;
             self.library_product_follows(&txn, id, now).await?;
             let object = Object::new("library", id.uuid());
             self.audit(&txn, caller, "libraryCoursesSet", object, Some(json!(held)), Some(json!(courses))).await?;
@@ -721,6 +726,8 @@ impl App {
         }
         library.touched_at = now;
         store::catalog::update_library(txn, &library).await?;
+        let courses = store::catalog::course_ids_of(txn, &[library.id]).await?.remove(&library.id).unwrap_or_default();
+        store::past::keep(txn, library.id.uuid(), &Said::library(&held, &courses), &Said::library(&library, &courses), now).await?;
         self.library_product_follows(txn, library.id, now).await?;
         let object = Object::new("library", library.id.uuid());
         self.audit(txn, caller, operation, object, Some(json!(held)), Some(json!(library))).await?;

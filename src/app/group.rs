@@ -22,6 +22,7 @@ use crate::error::{Code, Error, Faults, Refusal, Result};
 use crate::page::{Page, PageArgs};
 use crate::store;
 use crate::store::page::Key;
+use crate::store::past::Said;
 
 pub use crate::store::group::{Content, Group, GroupFilter, Member, Rule};
 
@@ -187,6 +188,7 @@ impl App {
         if group != held || content != shown {
             group.touched_at = now;
             store::group::update(&txn, &group).await?;
+            store::past::keep(&txn, group.id.uuid(), &Said::group(&held), &Said::group(&group), now).await?;
             if content != shown {
                 store::group::set_content(&txn, group.id, &content).await?;
             }
@@ -216,6 +218,7 @@ impl App {
             group.archived_at = Some(now);
             group.touched_at = now;
             store::group::update(&txn, &group).await?;
+            store::past::keep(&txn, group.id.uuid(), &Said::group(&held), &Said::group(&group), now).await?;
             self.group_product_follows(&txn, &group, now).await?;
             let object = Object::new("group", id.uuid());
             self.audit(&txn, caller, "groupArchive", object, Some(json!(held)), Some(json!(group))).await?;

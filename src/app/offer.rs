@@ -56,7 +56,7 @@ pub struct OfferContext {
     pub groups: Vec<GroupId>,
     /// The instant that windows and rates are judged at.
     pub at: DateTime<Utc>,
-    /// Whether prices, overrides, rates and schedules are those on record at that instant; else the current ones.
+    /// Whether everything is as it was on record at that instant; else as it is now.
     pub recorded: bool,
 }
 
@@ -287,8 +287,9 @@ impl App {
         Ok(views)
     }
 
-    /// One offer, priced for a quantity, as it is or as its prices, override, rates and schedule were on record at an instant. `None`: there is
-    /// no such offer, or this caller may not see it.
+    /// One offer, priced for a quantity, as it is or as it was at an instant: its texts, courses, state and terms, its prices, override, rates and
+    /// schedule. Who the caller is, and so what they may see, is judged as of now. `None`: there is, or was, no such offer, or this caller may
+    /// not see it.
     ///
     /// # Errors
     /// [`Error::BadInput`] for a quantity out of range; the database's.
@@ -318,16 +319,26 @@ impl App {
             context.at = at.trunc_subsecs(6);
             context.recorded = true;
         }
-        let facts = match (name, &sku) {
+        let mut facts = match (name, &sku) {
             (OfferName::Product(product), _) => store::offer::facts(db, &context.viewpoint(), detail, Which::Products(&[*product])).await?,
             (_, Some(folded)) => store::offer::facts(db, &context.viewpoint(), detail, Which::Sku(folded)).await?,
             (_, None) => Vec::new(),
+        };
+        let recorded = match facts.first_mut() {
+            Some(found) if context.recorded => Some(store::offer::as_recorded(db, &context.viewpoint(), detail, found).await?),
+            _ => None,
         };
         let Some(found) = facts.first().filter(|facts| may_be_shown(&facts.saleability) && facts.created_at <= context.at) else {
             return Ok(None);
         };
         let prices = self.price_facts_of(db, &context, &facts).await?;
-        let mut views = vec![self.view(&context, found, &prices, quantity, Sort::Title)];
+        let mut view = self.view(&context, found, &prices, quantity, Sort::Title);
+        let mut detail = detail;
+        if let Some(recorded) = recorded {
+            (view.courses, view.sessions) = (recorded.courses, recorded.sessions);
+            (detail.courses, detail.sessions) = (false, false);
+        }
+        let mut views = vec![view];
         add_detail(db, &context, detail, &mut views).await?;
         Ok(views.pop().filter(|view| view.visible).map(|view| (view, context)))
     }
@@ -563,7 +574,7 @@ async fn add_detail(db: &impl ConnectionTrait, context: &OfferContext, detail: D
         }
     }
     if detail.courses || detail.sessions {
-        let courses = store::offer::courses(db, &targets, detail.course_descriptions).await?;
+        let courses = store::offer::courses(db, &context.viewpoint(), &targets, detail.course_descriptions).await?;
         let mut events: Vec<_> =
             courses.values().flatten().filter(|course| course.kind == CourseKind::Event).map(|course| course.id).collect();
         events.sort_unstable_by_key(|event| event.uuid());

@@ -19,6 +19,7 @@ use crate::store;
 use crate::store::catalog::Sort;
 use crate::store::installation::Installation;
 use crate::store::page::Key;
+use crate::store::past::Said;
 use crate::store::product::NewProduct;
 
 pub use crate::store::product::{Product, ProductFilter, ReservedSku};
@@ -105,6 +106,7 @@ impl App {
         if product != held {
             product.touched_at = now;
             store::product::update(&txn, &product).await?;
+            store::past::keep(&txn, product.id.uuid(), &Said::product(&held), &Said::product(&product), now).await?;
             let object = Object::new("product", product.id.uuid());
             self.audit(&txn, caller, "productUpdate", object, Some(json!(held)), Some(json!(product))).await?;
             product = self.live_product(&txn, cmd.id).await?;

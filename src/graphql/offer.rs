@@ -450,7 +450,8 @@ impl OfferQuery {
     }
 
     /// One offer by SKU (an earlier SKU of the product does as well) or by the product's id; give exactly one of them. Priced for `quantity`, and
-    /// with `at` as its prices, the company's own terms, rates and schedules were on record at that instant. Null: there is no such offer for you.
+    /// with `at` as it was at that instant: texts, courses, dates, state and terms, the company's own ones, prices, rates and schedule. What you
+    /// may see is judged as of now. Null: there is, or was, no such offer for you.
     async fn offer(
         &self,
         ctx: &Context<'_>,

@@ -15,6 +15,7 @@ mod learning;
 mod migration;
 mod offer;
 mod order;
+mod past;
 mod price;
 mod process;
 mod readme;

@@ -710,6 +710,46 @@ async fn r43_offers_show_their_courses() {
     assert_eq!(titles(&shop, &shop.guest(), "search: \"library BÜCHER\"").await, ["Library"]);
 }
 
+/// R2: a course that only a group's members may see is shown to nobody else inside of a library either, with its dates, now and as of an
+/// instant. Who buys the library gets all of it (R56).
+#[tokio::test]
+async fn r2_r56_a_hidden_course_is_hidden_inside_of_a_library_too() {
+    let shop = TestApp::new().await;
+    let shelf = Shelf(&shop);
+    let event =
+        id(&shop.act(&shop.operator(), "courseCreate", json!({"title": "Secret", "kind": "EVENT"}), "course { id }").await["course"]);
+    let date = json!({"courseId": event, "startsAt": "2026-03-02T09:00:00Z", "endsAt": "2026-03-02T17:00:00Z", "seats": 12});
+    shop.act(&shop.operator(), "sessionCreate", date, "").await;
+    let open = shop.course("Open").await;
+    shelf.library_with("LIB", "Library", &["10.00 USD"], json!({"courseIds": [event, open]})).await;
+    let group = shelf.group(json!({"content": [{"courseId": event, "sees": true}]})).await;
+    let (member, other) = (shelf.learner("max@example.com").await, shelf.learner("ann@example.com").await);
+    shelf.join(&member, &group, None).await;
+    let made = shop.app.now().to_rfc3339();
+    shop.pass(chrono::TimeDelta::days(1));
+    let shown = async |caller: &Caller, at: Option<&str>| {
+        let query = "query($at: DateTime) { offer(sku: \"LIB\", at: $at) { courses { title } sessions { seats } } }";
+        let offer = shop.ok(caller, query, json!({"at": at})).await["offer"].clone();
+        let titles: Vec<Value> = offer["courses"].as_array().expect("courses").iter().map(|course| course["title"].clone()).collect();
+        (json!(titles), offer["sessions"].as_array().map_or(0, Vec::len))
+    };
+    for at in [None, Some(made.as_str())] {
+        assert_eq!(shown(&member, at).await, (json!(["Secret", "Open"]), 1), "{at:?}");
+        for caller in [&other, &shop.guest()] {
+            assert_eq!(shown(caller, at).await, (json!(["Open"]), 0), "{at:?}");
+        }
+    }
+    let listed = "{ offers { nodes { courses { title } } } }";
+    assert_eq!(shop.ok(&other, listed, json!({})).await["offers"]["nodes"], json!([{"courses": [{"title": "Open"}]}]));
+    let (cart, secret) = shop.guest_cart(&["LIB"]).await;
+    let guest = shop.guest_with(&secret);
+    shop.act(&guest, "cartBuyerSet", json!({"cartId": cart, "email": "bo@example.test"}), "").await;
+    let input = json!({"cartId": cart, "paymentMethod": {"gateway": "sandbox", "token": "approve"}, "expectedTotal": amount("10.00 USD"),
+        "idempotencyKey": "k"});
+    let order = shop.act(&guest, "orderPlace", input, "order { id }").await["order"]["id"].clone();
+    assert_eq!(shop.open_titles(&order).await, ["Open", "Secret"]);
+}
+
 /// An event is shown with its dates and its price, though no seat can be bought yet; a date that is over is not.
 #[tokio::test]
 async fn an_event_is_shown_with_its_dates() {
