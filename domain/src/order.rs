@@ -1,7 +1,7 @@
 //! Orders: their states, the one function that moves between them, and what is decided when money arrives.
 //!
-//! Always true here: an order becomes PAID by exactly one attempt, captured for exactly its total; any other captured money goes back at once
-//! or waits, flagged, for an operator. Nothing is charged in silence.
+//! Always true here: an order becomes PAID by exactly one attempt, captured for its total; any other captured money, and what staff recorded
+//! beyond the total, goes back at once or waits, flagged, for an operator. Nothing is charged in silence.
 
 use std::fmt;
 
@@ -234,7 +234,9 @@ named! {
 pub fn settle(facts: &SettleFacts<'_>) -> Result<Settle, MoneyError> {
     let SettleFacts { order, payment, refunding, paid_by, everything_there, cart_taken } = *facts;
     let totals = payment.totals;
-    let left = MoneyFacts { captured: totals.captured, refunded: totals.refunded, refunding, disputed: totals.disputed }.refundable()?;
+    let facts =
+        MoneyFacts { captured: totals.captured, refunded: totals.refunded, refunding, disputed: totals.disputed, excess: payment.excess() };
+    let left = facts.refundable()?;
     let send_back = |why| if left.is_zero() { Settle::Nothing } else { Settle::RefundAtOnce { amount: left, why } };
 
     // How much there is in another currency is not known, so only a person can put it right.
@@ -258,8 +260,9 @@ pub fn settle(facts: &SettleFacts<'_>) -> Result<Settle, MoneyError> {
         (PaymentStatus::Authorised, None) => payment.review.map_or(Settle::Capture, Settle::Review),
         (_, Some(why)) => send_back(why),
         (PaymentStatus::Captured, None) => match (payment.review, left.minor < payment.amount.minor) {
-            (None, false) if lapsed => Settle::PayHonoured,
-            (None, false) => Settle::Pay,
+            // What came on top of the total keeps nobody from what they paid for: it waits on the attempt.
+            (None | Some(Review::Overpaid { .. }), false) if lapsed => Settle::PayHonoured,
+            (None | Some(Review::Overpaid { .. }), false) => Settle::Pay,
             _ if lapsed => send_back(RefundWhy::OrderLapsed),
             (Some(review), _) => Settle::Review(review),
             (None, true) => Settle::Review(Review::MoneyReturned { left }),
@@ -561,6 +564,23 @@ mod tests {
         let mut returned = attempt(PaymentStatus::Captured, 5500);
         returned.totals.disputed = usd(500);
         assert_eq!(settle(&facts(PendingPayment, &returned)), Ok(Settle::Review(Review::MoneyReturned { left: usd(5000) })));
+    }
+
+    /// More than was due, recorded by staff, pays the order; only what is on top waits for somebody.
+    #[test]
+    fn what_staff_recorded_pays_the_order_also_if_it_is_too_much() {
+        let recorded = |captured| Observation::of(PaymentStatus::Captured).with_captured(usd(captured)).by_staff();
+        let over = apply(&PaymentState::created(usd(5500)), &recorded(6000)).state;
+        assert_eq!(settle(&facts(PendingPayment, &over)), Ok(Settle::Pay));
+        assert_eq!(settle(&facts(Lapsed, &over)), Ok(Settle::PayHonoured));
+        let paid = SettleFacts { paid_by: PaidBy::This, ..facts(Paid, &over) };
+        assert_eq!(settle(&paid), Ok(Settle::Review(Review::Overpaid { excess: usd(500) })));
+        let twice = SettleFacts { paid_by: PaidBy::Another, ..paid };
+        assert_eq!(settle(&twice), Ok(Settle::RefundAtOnce { amount: usd(6000), why: RefundWhy::PaidTwice }));
+        // A part went back when the order lapsed; then the whole came.
+        let mut late = apply(&PaymentState::created(usd(5500)), &recorded(7500)).state;
+        (late.totals.refunded, late.totals.returned) = (usd(2000), usd(2000));
+        assert_eq!(settle(&facts(Lapsed, &late.reviewed())), Ok(Settle::PayHonoured));
     }
 
     /// Parts of an invoice: they wait with the order, and go back when it is closed.

@@ -71,13 +71,16 @@ pub struct Totals {
     pub refunded: Money,
     /// Held or lost by disputes. Belongs to the disputes (see [`disputed`]); shrinks again when one is won.
     pub disputed: Money,
+    /// What refunds, done or under way, send back that was paid for no line of the order: a part of an invoice whose order was closed, or what
+    /// came beyond what was due. Belongs to the refunds, as `refunded` does.
+    pub returned: Money,
 }
 
 impl Totals {
     /// Nothing yet.
     pub const fn none(currency: Currency) -> Self {
         let zero = Money::zero(currency);
-        Self { authorised: zero, captured: zero, refunded: zero, disputed: zero }
+        Self { authorised: zero, captured: zero, refunded: zero, disputed: zero, returned: zero }
     }
 }
 
@@ -97,6 +100,12 @@ pub enum Review {
         /// The currency that the gateway reports.
         found: Currency,
     },
+    /// Staff recorded more than was due. The order is paid all the same; the rest waits to be sent back.
+    #[error("{} {} more than was due came in; refund it, or settle it with the payer", excess.decimal_text(), excess.currency)]
+    Overpaid {
+        /// What came beyond what was due and has not gone back.
+        excess: Money,
+    },
     /// Captured, but refunded or disputed before the order could be paid with it.
     #[error("of the captured money only {} {} is still there", left.decimal_text(), left.currency)]
     MoneyReturned {
@@ -111,6 +120,7 @@ impl Review {
         match self {
             Self::AmountDiffers { .. } => "AMOUNT_DIFFERS",
             Self::CurrencyDiffers { .. } => "CURRENCY_DIFFERS",
+            Self::Overpaid { .. } => "OVERPAID",
             Self::MoneyReturned { .. } => "MONEY_RETURNED",
         }
     }
@@ -127,12 +137,14 @@ pub struct PaymentState {
     pub totals: Totals,
     /// Why an operator has to look, if one has to.
     pub review: Option<Review>,
+    /// Whether its money is what staff recorded, who see each transfer, and not what a gateway reports.
+    pub recorded: bool,
 }
 
 impl PaymentState {
     /// A new attempt to pay `amount`.
     pub const fn created(amount: Money) -> Self {
-        Self { amount, status: PaymentStatus::Created, totals: Totals::none(amount.currency), review: None }
+        Self { amount, status: PaymentStatus::Created, totals: Totals::none(amount.currency), review: None, recorded: false }
     }
 
     /// Whether an operator has to look.
@@ -140,8 +152,25 @@ impl PaymentState {
         self.review.is_some()
     }
 
+    /// What of the captured money is there for the order: all but what went back without having been paid for one of its lines.
+    pub const fn held(&self) -> Money {
+        Money::new(self.totals.captured.minor.saturating_sub(self.totals.returned.minor), self.amount.currency)
+    }
+
+    /// What staff recorded beyond what was due, as far as it has not gone back.
+    pub fn excess(&self) -> Money {
+        let excess = if self.recorded { self.held().minor.saturating_sub(self.amount.minor).max(0) } else { 0 };
+        Money::new(excess, self.amount.currency)
+    }
+
+    /// The same attempt after its refunds have changed.
+    #[must_use]
+    pub fn reviewed(self) -> Self {
+        Self { review: self.reason(), ..self }
+    }
+
     /// The reason that follows from what is known. An amount that differs is judged anew each time, because the rest of the money can still
-    /// arrive; another currency stays what it is.
+    /// arrive; another currency stays what it is. Money that staff recorded falls short of the amount only where some of it went back.
     fn reason(&self) -> Option<Review> {
         let found = match self.status {
             PaymentStatus::Captured => self.totals.captured,
@@ -150,6 +179,10 @@ impl PaymentState {
         };
         match self.review {
             Some(Review::CurrencyDiffers { .. }) => self.review,
+            _ if self.recorded => match self.excess() {
+                excess if self.status == PaymentStatus::Captured && !excess.is_zero() => Some(Review::Overpaid { excess }),
+                _ => None,
+            },
             _ if found != self.amount => Some(Review::AmountDiffers { found }),
             _ => None,
         }
@@ -165,18 +198,27 @@ pub struct Observation {
     pub authorised: Option<Money>,
     /// Captured in all; `None` = nothing was said about it.
     pub captured: Option<Money>,
+    /// Whether staff state it, of money that they saw.
+    pub recorded: bool,
 }
 
 impl Observation {
     /// A state without sums.
     pub const fn of(status: PaymentStatus) -> Self {
-        Self { status, authorised: None, captured: None }
+        Self { status, authorised: None, captured: None, recorded: false }
     }
 
     /// The same with the sum reserved.
     #[must_use]
     pub const fn with_authorised(mut self, total: Money) -> Self {
         self.authorised = Some(total);
+        self
+    }
+
+    /// The same, stated by staff.
+    #[must_use]
+    pub const fn by_staff(mut self) -> Self {
+        self.recorded = true;
         self
     }
 
@@ -215,8 +257,8 @@ pub struct Step {
 
 /// Applies what a gateway stated: the only way from one state of an attempt to another.
 ///
-/// The state of higher rank stays, the larger of two sums stays. `totals.refunded` and `totals.disputed` are left alone: they can shrink, so
-/// they are sums over refunds and disputes, which have states of their own.
+/// The state of higher rank stays, the larger of two sums stays. `totals.refunded`, `returned` and `disputed` are left alone: they can shrink,
+/// so they are sums over refunds and disputes, which have states of their own.
 pub fn apply(current: &PaymentState, seen: &Observation) -> Step {
     let mut state = *current;
     let forward = seen.status.rank() > current.status.rank();
@@ -235,6 +277,7 @@ pub fn apply(current: &PaymentState, seen: &Observation) -> Step {
             state.review = Some(Review::CurrencyDiffers { found: known });
         }
     }
+    state.recorded |= seen.recorded;
     state.review = state.reason();
 
     let late = match (current.status, seen.status) {
@@ -413,6 +456,24 @@ mod tests {
         assert!(!after(&[part, paid()]).needs_review());
     }
 
+    /// What staff recorded beyond what was due is told until it has gone back; what falls short then did so because it went back.
+    #[test]
+    fn what_staff_recorded_beyond_what_was_due_is_told_until_it_went_back() {
+        let recorded = |status, minor| Observation::of(status).with_captured(usd(minor)).by_staff();
+        assert_eq!(after(&[recorded(Captured, 5000)]).review, None);
+        let over = after(&[recorded(RequiresAction, 2000), recorded(Captured, 6000)]);
+        assert_eq!((over.excess(), over.review), (usd(1000), Some(Review::Overpaid { excess: usd(1000) })));
+        let mut left = over;
+        for (returned, excess) in [(400, Some(600)), (1000, None), (6000, None), (0, Some(1000))] {
+            left.totals.returned = usd(returned);
+            assert_eq!(left.reviewed().review, excess.map(|excess| Review::Overpaid { excess: usd(excess) }), "{returned} went back");
+        }
+        let more = apply(&PaymentState { totals: Totals { returned: usd(1000), ..over.totals }, ..over }, &recorded(Captured, 6700));
+        assert_eq!((more.state.excess(), more.newly_in_review), (usd(700), Some(Review::Overpaid { excess: usd(700) })));
+        let told = "10.00 USD more than was due came in; refund it, or settle it with the payer";
+        assert_eq!(over.review.map(|review| review.to_string()).as_deref(), Some(told));
+    }
+
     #[test]
     fn an_unknown_start_is_settled_by_any_fact_and_overrules_none() {
         assert_eq!(after(&[Observation::of(Unknown), paid()]).status, Captured);
@@ -461,10 +522,12 @@ mod tests {
                 prop::sample::select(vec!["USD", "USD", "USD", "EUR", "PLN"]),
             ))
         };
-        (prop::sample::select(PaymentStatus::ALL.to_vec()), sum(), sum()).prop_map(|(status, authorised, captured)| Observation {
+        let facts = (prop::sample::select(PaymentStatus::ALL.to_vec()), sum(), sum(), any::<bool>());
+        facts.prop_map(|(status, authorised, captured, recorded)| Observation {
             status,
             authorised: authorised.map(|(minor, code)| money(minor, code)),
             captured: captured.map(|(minor, code)| money(minor, code)),
+            recorded,
         })
     }
 

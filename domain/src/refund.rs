@@ -59,6 +59,8 @@ pub struct MoneyFacts {
     pub refunding: Money,
     /// Held or lost by disputes.
     pub disputed: Money,
+    /// What of the captured money belongs to no line, because more came than was due; it has not gone back.
+    pub excess: Money,
 }
 
 impl MoneyFacts {
@@ -155,7 +157,7 @@ impl LineAsk {
 pub struct Ask {
     /// Lines, or parts of them.
     pub lines: Vec<LineAsk>,
-    /// An amount of the order as a whole, spread over its lines; it changes no access.
+    /// An amount of the order as a whole: first of what came beyond what was due, the rest spread over the lines; it changes no access.
     pub amount: Option<Money>,
     /// What becomes of the access of the lines concerned. Unless said: it ends where all that was paid for the line is then refunded.
     pub access: Option<Access>,
@@ -170,6 +172,16 @@ pub struct RefundPlan {
     pub lines: Vec<LinePlan>,
     /// Whether nothing of the order's money is left then.
     pub whole: bool,
+}
+
+impl RefundPlan {
+    /// What of it was paid for no line.
+    ///
+    /// # Errors
+    /// Amounts in two currencies.
+    pub fn of_no_line(&self) -> Result<Money, MoneyError> {
+        self.amount.sub(Money::sum(self.amount.currency, self.lines.iter().map(|line| line.amount))?)
+    }
 }
 
 /// What a refund means for one line.
@@ -372,7 +384,8 @@ pub fn plan(order: OrderStatus, money: &MoneyFacts, lines: &[RefundableLine], as
                 return Err(RefundRefusal::AccessNeedsLines);
             }
             positive(amount, refundable.currency, None)?;
-            (spread(amount, lines, |_| Access::Keep)?, amount)
+            let of_lines = Money::new(amount.minor.saturating_sub(money.excess.minor).max(0), amount.currency);
+            (spread(of_lines, lines, |_| Access::Keep)?, amount)
         }
         None => {
             let mut parts = spread(refundable, lines, |_| Access::End)?;
@@ -498,7 +511,8 @@ fn whole_after(money: &MoneyFacts, amount: Money) -> Result<bool, MoneyError> {
     Ok(money.captured.sub(money.refunded)?.sub(money.refunding)?.sub(amount)?.minor <= 0)
 }
 
-/// `amount` spread over what is left of the lines. If it is more than that (a dispute was refunded on top), the rest belongs to no line.
+/// `amount` spread over what is left of the lines. If it is more than that (a dispute was refunded on top, or more came than was due), the
+/// rest belongs to no line.
 fn spread(amount: Money, lines: &[RefundableLine], access: impl Fn(&RefundableLine) -> Access) -> Result<Vec<LinePlan>, MoneyError> {
     let left: Vec<i64> = lines.iter().map(|line| line.left().map(|left| left.minor.max(0))).collect::<Result<_, _>>()?;
     let all = Money::sum(amount.currency, left.iter().map(|minor| Money::new(*minor, amount.currency)))?;
@@ -544,7 +558,7 @@ mod tests {
     }
 
     fn captured(minor: i64) -> MoneyFacts {
-        MoneyFacts { captured: usd(minor), refunded: usd(0), refunding: usd(0), disputed: usd(0) }
+        MoneyFacts { captured: usd(minor), refunded: usd(0), refunding: usd(0), disputed: usd(0), excess: usd(0) }
     }
 
     fn amount(minor: i64) -> Ask {
@@ -606,6 +620,27 @@ mod tests {
         let rest = plan(Fulfilled, &money, &lines, &Ask::default()).expect("what is left");
         assert_eq!((rest.amount, rest.whole), (usd(7000), false));
         assert_eq!(MoneyFacts { disputed: usd(10_000), refunded: usd(1), ..captured(10_000) }.refundable(), Ok(usd(0)));
+    }
+
+    /// What came beyond what was due goes back first, and takes nothing from the lines; all that is left takes both.
+    #[test]
+    fn what_came_beyond_what_was_due_goes_back_first() {
+        let lines = [line(1, 4000, 1), line(2, 1000, 1)];
+        let money = MoneyFacts { excess: usd(500), ..captured(5500) };
+        let back = |minor| plan(Fulfilled, &money, &lines, &amount(minor)).expect("there is enough");
+        for (minor, expected, of_no_line) in [
+            (300, vec![], 300),
+            (500, vec![], 500),
+            (1500, vec![(1, 800, Access::Keep), (2, 200, Access::Keep)], 500),
+            (5500, vec![(1, 4000, Access::Keep), (2, 1000, Access::Keep)], 500),
+        ] {
+            let plan = back(minor);
+            assert_eq!((parts(&plan), plan.of_no_line()), (expected, Ok(usd(of_no_line))), "{minor}");
+        }
+        let all = plan(Fulfilled, &money, &lines, &Ask::default()).expect("all of it");
+        assert_eq!((all.amount, parts(&all)), (usd(5500), vec![(1, 4000, Access::End), (2, 1000, Access::End)]));
+        let of_line = plan(Fulfilled, &money, &lines, &part(2, Part::Quantity(1))).expect("a line");
+        assert_eq!((of_line.amount, of_line.of_no_line()), (usd(1000), Ok(usd(0))), "a line is what was paid for it");
     }
 
     /// c25: the refund of one line ends that line's access only; an amount of a line keeps it; the rest ends all.

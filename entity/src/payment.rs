@@ -40,6 +40,10 @@ pub struct Model {
     pub refunding_minor: i64,
     /// Disputed and not won.
     pub disputed_minor: i64,
+    /// Of what went back: what was paid for no line of the order.
+    pub returned_minor: i64,
+    /// Whether its money is what staff recorded.
+    pub recorded: bool,
     /// Safe reason of a decline.
     #[sea_orm(column_type = "Text", nullable)]
     pub decline_reason: Option<String>,

@@ -364,11 +364,12 @@ impl App {
         Ok(Ran::Done)
     }
 
-    /// Records money that came for an order by invoice. The order is PAID once all of it is recorded.
+    /// Records money that came for an order by invoice, whatever became of the order: the order is PAID once all of it is recorded; what came
+    /// beyond that stands on the attempt for an operator to refund, and what an order has no use for goes back.
     ///
     /// # Errors
-    /// [`Code::NotPending`], [`Code::PaymentState`] without an attempt that waits for such money, [`Code::TooLarge`] for more than is due;
-    /// needs the scope `orders:write`.
+    /// [`Code::PaymentState`] for an order that was never to be paid by invoice, [`Code::TooLarge`] for more than an amount can be; needs the
+    /// scope `orders:write`.
     pub async fn order_payment_record(&self, caller: &Caller, cmd: OrderPaymentRecord) -> Result<Answer<OrderId>> {
         caller.require(Topic::Orders.write())?;
         let actor = caller.actor();
@@ -381,41 +382,30 @@ impl App {
         }
         let order = store::order::lock(&txn, cmd.order).await?.ok_or_else(|| Error::not_found("orderId", "order"))?;
         let attempts = store::payment::of_order(&txn, order.id).await?;
-        let waits = attempts.iter().rev().find(|attempt| {
-            attempt.state.status == PaymentStatus::RequiresAction
-                && self.gateways.get(&attempt.gateway).is_some_and(|instance| instance.gateway.descriptor().capabilities.instructions)
-        });
         let reference =
             text::line("reference", &cmd.reference, MAX_REFERENCE).map_err(|reason| Refusal::from(reason).under(["reference"]))?;
-        let recordable = matches!(order.status, OrderStatus::PendingPayment | OrderStatus::Lapsed);
-        let Some(attempt) = waits.filter(|_| recordable) else {
+        let Some(attempt) = self.attempt_by_invoice(&order, &attempts) else {
             return Err(Error::refused(
                 Code::PaymentState,
                 ["orderId"],
-                format!("Order {} is {} and has no payment that waits for money by invoice.", order.number, order.status),
+                format!("Order {} is {} and has no payment by invoice that money can be recorded for.", order.number, order.status),
             ));
         };
         if cmd.amount.currency != order.currency {
             return Err(Error::refused(Code::CurrencyMismatch, ["amount", "currency"], format!("The order is in {}.", order.currency)));
         }
-        let due = attempt.state.amount.sub(attempt.state.totals.captured).map_err(money_fault)?;
         if cmd.amount.minor <= 0 {
             return Err(Error::refused(Code::Invalid, ["amount", "amount"], "Record an amount of more than zero."));
         }
-        if cmd.amount.minor > due.minor {
-            return Err(Error::refused(
-                Code::TooLarge,
-                ["amount", "amount"],
-                format!("Only {due} is due. Record that, and send the rest back to the payer."),
-            ));
-        }
-        let captured = attempt.state.totals.captured.add(cmd.amount).map_err(money_fault)?;
-        let whole = captured == attempt.state.amount;
-        let status = if whole { PaymentStatus::Captured } else { PaymentStatus::RequiresAction };
+        let captured = attempt.state.totals.captured.add(cmd.amount).map_err(|_| {
+            Error::refused(Code::TooLarge, ["amount", "amount"], "With what was recorded before, that is more than an amount can be.")
+        })?;
+        let held = attempt.state.held().add(cmd.amount).map_err(money_fault)?;
+        let status = if held.minor >= attempt.state.amount.minor { PaymentStatus::Captured } else { PaymentStatus::RequiresAction };
         let news = News {
             road: Road::Operator,
             reference: None,
-            seen: Observation::of(status).with_captured(captured),
+            seen: Observation::of(status).with_captured(captured).by_staff(),
             decline: None,
             next_action: None,
             detail: json!({ "amount": cmd.amount, "reference": reference, "actor": actor }),
@@ -431,6 +421,17 @@ impl App {
         self.drain(order.id.uuid()).await;
         self.changed(order.id.uuid());
         Ok(Answer { value: order.id, replayed: false })
+    }
+
+    /// The attempt that money by invoice is recorded for: the one that waits for it, else the one that paid the order, else the newest.
+    fn attempt_by_invoice<'a>(&self, order: &Order, attempts: &'a [Payment]) -> Option<&'a Payment> {
+        let by_invoice = |attempt: &&Payment| {
+            attempt.reference.is_some()
+                && self.gateways.get(&attempt.gateway).is_some_and(|instance| instance.gateway.descriptor().capabilities.instructions)
+        };
+        attempts.iter().filter(by_invoice).max_by_key(|attempt| {
+            (attempt.state.status == PaymentStatus::RequiresAction, order.paid_payment == Some(attempt.id), attempt.attempt)
+        })
     }
 
     /// Captures an authorised attempt by hand.
@@ -617,7 +618,12 @@ fn again(attempt: &Payment) -> News {
     News {
         road: Road::Operator,
         reference: None,
-        seen: Observation { status: attempt.state.status, authorised: Some(totals.authorised), captured: Some(totals.captured) },
+        seen: Observation {
+            status: attempt.state.status,
+            authorised: Some(totals.authorised),
+            captured: Some(totals.captured),
+            recorded: attempt.state.recorded,
+        },
         decline: None,
         next_action: None,
         detail: json!({ "why": "the order was closed" }),

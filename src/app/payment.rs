@@ -522,6 +522,8 @@ impl App {
                 tracing::error!(order = order.number, payment = %attempt.id, why = why.name(), "money without an order to pay is sent back");
                 store::payment::insert_refund(txn, &refund).await?;
                 attempt.refunding = attempt.refunding.add(amount).map_err(money_fault)?;
+                attempt.state.totals.returned = attempt.state.totals.returned.add(amount).map_err(money_fault)?;
+                attempt.state = attempt.state.reviewed();
                 store::payment::save(txn, &attempt).await?;
                 store::order::touch(txn, order.id, now).await?;
                 self.enqueue(txn, &Job::Refund { refund: refund.id.uuid() }, order.id.uuid(), now).await?;
@@ -683,6 +685,7 @@ pub(crate) fn money_facts(attempt: &Payment) -> domain::refund::MoneyFacts {
         refunded: totals.refunded,
         refunding: attempt.refunding,
         disputed: totals.disputed,
+        excess: attempt.state.excess(),
     }
 }
 

@@ -162,6 +162,9 @@ impl App {
         } else {
             payment.state.totals.refunded = payment.state.totals.refunded.add(plan.amount).map_err(money_fault)?;
         }
+        let returned = plan.of_no_line().map_err(money_fault)?;
+        payment.state.totals.returned = payment.state.totals.returned.add(returned).map_err(money_fault)?;
+        payment.state = payment.state.reviewed();
         payment.touched_at = now;
         store::payment::save(txn, payment).await?;
         Ok(refund)
@@ -283,6 +286,7 @@ impl App {
                 totals.refunded = totals.refunded.add(refund.amount).map_err(money_fault)?;
             }
             if before.counts() && !refund.status.counts() {
+                totals.returned = totals.returned.sub(of_no_line(&refund)?).map_err(money_fault)?;
                 tracing::error!(refund = %refund.id, order = order.number, "a refund failed; its amount can be refunded again");
                 if before == RefundStatus::Succeeded {
                     self.give_back(&txn, order.id, &ended_by(&refund)).await?;
@@ -292,6 +296,7 @@ impl App {
                     store::order::add_refunded(&txn, line.line, -line.amount.minor, -by_quantity, -i64::from(line.quantity)).await?;
                 }
             }
+            attempt.state = attempt.state.reviewed();
             attempt.touched_at = now;
             store::payment::save(&txn, &attempt).await?;
             self.after_refund(&txn, &order, &attempt, &refund).await?;
@@ -307,11 +312,8 @@ impl App {
         let now = self.now();
         // Money that never paid this order says nothing about it.
         if order.paid_payment == Some(attempt.id) && order.status.was_paid() {
-            let event = OrderEvent::Refunds {
-                captured: attempt.state.totals.captured,
-                refunded: attempt.state.totals.refunded,
-                fulfilled: order.fulfilled_at.is_some(),
-            };
+            let (captured, refunded) = self.of_order(txn, attempt).await?;
+            let event = OrderEvent::Refunds { captured, refunded, fulfilled: order.fulfilled_at.is_some() };
             let to = advance(order.status, &event).map_err(|refusal| internal!("{}: {refusal}", order.number))?;
             if to != order.status {
                 store::order::advance(txn, order.id, &StateChange { from: order.status, to, now, paid_by: None }).await?;
@@ -324,6 +326,22 @@ impl App {
         }
         store::order::touch(txn, order.id, now).await?;
         Ok(())
+    }
+
+    /// What of an attempt's captured and refunded money is the order's. A gateway's is all; of what staff recorded not what came beyond what
+    /// was due, or before an order that had lapsed was honoured.
+    async fn of_order(&self, txn: &DatabaseTransaction, attempt: &Payment) -> Result<(Money, Money)> {
+        let state = &attempt.state;
+        if !state.recorded {
+            return Ok((state.totals.captured, state.totals.refunded));
+        }
+        let mut refunded = state.totals.refunded;
+        for refund in store::payment::refunds_of_payment(txn, attempt.id).await? {
+            if refund.status == RefundStatus::Succeeded {
+                refunded = refunded.sub(of_no_line(&refund)?).map_err(money_fault)?;
+            }
+        }
+        Ok((Money::new(state.held().minor.min(state.amount.minor), refunded.currency), refunded))
     }
 
     async fn end_refunded(&self, txn: &DatabaseTransaction, order: &Order, refund: &Refund, part: &RefundLine) -> Result<()> {
@@ -455,6 +473,12 @@ fn input_of(cmd: &OrderRefund) -> serde_json::Value {
         "access": cmd.ask.access,
         "reason": cmd.reason,
     })
+}
+
+/// What of a refund was paid for no line of the order.
+fn of_no_line(refund: &Refund) -> Result<Money> {
+    let of_lines = Money::sum(refund.amount.currency, refund.lines.iter().map(|line| line.amount)).map_err(money_fault)?;
+    refund.amount.sub(of_lines).map_err(money_fault)
 }
 
 /// Why access ended that a refund took, as it is kept with the access.

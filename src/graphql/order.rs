@@ -873,7 +873,7 @@ pub struct OrderCancelInput {
 pub struct OrderPaymentRecordInput {
     /// Order.
     pub order_id: ID,
-    /// How much came; part payments add up.
+    /// How much came; part payments add up, and what comes beyond what is due is recorded too.
     pub amount: MoneyInput,
     /// The bank's reference.
     pub reference: String,
@@ -906,7 +906,7 @@ pub struct OrderRefundInput {
     pub order_id: ID,
     /// What of which line.
     pub lines: Option<Vec<OrderRefundLineInput>>,
-    /// An amount without a line; it changes no access.
+    /// An amount without a line, of what came beyond what was due as far as there is any; it changes no access.
     pub amount: Option<MoneyInput>,
     /// What happens to access; when absent it ends for lines that are then wholly refunded.
     pub access: Option<RefundAccess>,
@@ -1035,7 +1035,8 @@ impl OrderMutation {
         OrderCancelPayload::of(cancelled.await)
     }
 
-    /// Records money that came by invoice; for operators. The order is PAID once all of it is recorded.
+    /// Records money that came by invoice, whatever became of the order; for operators. The order is PAID once all of it is recorded. More than
+    /// was due stands on the payment (`needsReview`) until `orderRefund` gives it back; what the order has no use for is refunded at once.
     async fn order_payment_record(
         &self,
         ctx: &Context<'_>,

@@ -11,6 +11,7 @@ mod coupon_limit;
 mod coupon_rule;
 mod http;
 mod import;
+mod invoice;
 mod learning;
 mod migration;
 mod offer;

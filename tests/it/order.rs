@@ -494,7 +494,6 @@ async fn an_invoice_is_paid_once_all_of_it_is_recorded() {
         (Some("PENDING_PAYMENT"), Some("20.00"))
     );
     assert_eq!(shop.ok(&operator, record, pay("20.00", "p1")).await["orderPaymentRecord"]["replayed"], true);
-    assert_eq!(shop.refused(&operator, record, pay("35.01", "p2")).await, [("TOO_LARGE".to_owned(), "amount.amount".to_owned())]);
     assert_eq!(shop.refused(&operator, record, pay("-1.00", "p3")).await[0].0, "INVALID");
     let whole = shop.ok(&operator, record, pay("35.00", "p4")).await["orderPaymentRecord"].clone();
     assert_eq!(

@@ -243,7 +243,7 @@ proptest! {
             tokens: Vec::new(),
         }).collect();
         let paid = Money::sum(currency(code), lines.iter().map(|line| line.total)).expect("fits");
-        let mut money = MoneyFacts { captured: paid, refunded: zero, refunding: zero, disputed: zero };
+        let mut money = MoneyFacts { captured: paid, refunded: zero, refunding: zero, disputed: zero, excess: zero };
         for (place, how, units, minor) in steps {
             let ask = match lines.get(place) {
                 None => Ask { amount: Some(Money::new(minor, currency(code))), ..Ask::default() },
