@@ -20,8 +20,10 @@ use crate::store::job::Claimed;
 
 pub use crate::store::job::JobRow;
 
-/// For how long a worker has a job before another may take it over. Longer than any call to a gateway.
-const LEASE: TimeDelta = TimeDelta::minutes(2);
+/// For how long a worker has a job before another may take it over, unless it renews its lease: the jobs of a process that died wait so long.
+pub const LEASE: TimeDelta = TimeDelta::seconds(20);
+/// How often a worker renews the leases of what it has in hand: a job may take longer than a lease.
+const RENEWAL: Duration = Duration::from_secs(5);
 /// Jobs claimed at a time.
 const BATCH: u64 = 16;
 /// Failed tries before a job is parked: with the back-off below that is about four hours.
@@ -36,16 +38,35 @@ impl App {
     /// The database's; a job that fails is put back, not an error here.
     pub async fn run_due_jobs(&self) -> Result<u64> {
         let owner = entropy::next_uuid().to_string();
-        let mut ran = 0;
-        loop {
-            let claimed = store::job::claim(self.db.write(), &owner, None, self.now(), LEASE, BATCH).await?;
-            if claimed.is_empty() {
-                return Ok(ran);
+        let work = async {
+            let mut ran = 0;
+            loop {
+                let claimed = store::job::claim(self.db.write(), &owner, None, self.now(), LEASE, BATCH).await?;
+                if claimed.is_empty() {
+                    return Ok(ran);
+                }
+                for job in claimed {
+                    self.run_job(&owner, &job).await?;
+                    ran += 1;
+                }
             }
-            for job in claimed {
-                self.run_job(&owner, &job).await?;
-                ran += 1;
+        };
+        self.holding(&owner, work).await
+    }
+
+    /// Works, and keeps the leases of `owner` alive meanwhile. Both go on side by side: the work may hold the connection that renewing waits for.
+    async fn holding<T>(&self, owner: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let renewing = async {
+            loop {
+                tokio::time::sleep(RENEWAL).await;
+                if let Err(error) = store::job::renew(self.db.write(), owner, self.now() + LEASE).await {
+                    tracing::warn!(%error, "the leases of jobs in hand could not be renewed; another worker may take them over");
+                }
             }
+        };
+        tokio::select! {
+            done = work => done,
+            never = renewing => never,
         }
     }
 
@@ -73,7 +94,7 @@ impl App {
                 }
             }
         };
-        match tokio::time::timeout(PATIENCE, work).await {
+        match tokio::time::timeout(PATIENCE, self.holding(&owner, work)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::error!(%object, error = format!("{error:#}"), "running the jobs of an object failed"),
             Err(_) => tracing::warn!(%object, "the jobs of an object take long; the worker goes on"),
@@ -82,17 +103,8 @@ impl App {
 
     async fn run_job(&self, owner: &str, claimed: &Claimed) -> Result<()> {
         let Claimed { id, job, tries } = claimed;
-        let outcome = match job {
-            Job::StartPayment { payment } => self.start_payment((*payment).into(), *tries).await,
-            Job::PollPayment { payment } => self.poll_payment((*payment).into()).await,
-            Job::CapturePayment { payment } => self.capture_payment((*payment).into()).await,
-            Job::VoidPayment { payment } => self.void_payment((*payment).into()).await,
-            Job::Fulfil { order } => self.fulfil((*order).into()).await,
-            Job::LapseOrder { order } => self.order_lapse((*order).into()).await,
-            Job::Refund { refund } => self.refund_send((*refund).into(), *tries).await,
-            Job::CouponBatch { batch } => self.coupon_batch_go_on((*batch).into()).await,
-            Job::ApplyGatewayEvent { event } => self.gateway_event_apply(*event).await,
-        };
+        // On the heap: whoever waits for a job would carry the largest of all their futures along on its stack.
+        let outcome = Box::pin(self.work_on(job, *tries)).await;
         let now = self.now();
         match outcome {
             Ok(Ran::Done) => {
@@ -111,6 +123,20 @@ impl App {
             }
         }
         Ok(())
+    }
+
+    async fn work_on(&self, job: &Job, tries: u32) -> Result<Ran> {
+        match job {
+            Job::StartPayment { payment } => self.start_payment((*payment).into(), tries).await,
+            Job::PollPayment { payment } => self.poll_payment((*payment).into()).await,
+            Job::CapturePayment { payment } => self.capture_payment((*payment).into()).await,
+            Job::VoidPayment { payment } => self.void_payment((*payment).into()).await,
+            Job::Fulfil { order } => self.fulfil((*order).into()).await,
+            Job::LapseOrder { order } => self.order_lapse((*order).into()).await,
+            Job::Refund { refund } => self.refund_send((*refund).into(), tries).await,
+            Job::CouponBatch { batch } => self.coupon_batch_go_on((*batch).into()).await,
+            Job::ApplyGatewayEvent { event } => self.gateway_event_apply(*event).await,
+        }
     }
 
     /// Jobs for the operator, the newest first.

@@ -118,6 +118,22 @@ pub async fn claim(
     Ok(claimed)
 }
 
+/// Extends the leases of all jobs that this owner has in hand.
+///
+/// # Errors
+/// The database's.
+pub async fn renew(db: &impl ConnectionTrait, owner: &str, until: DateTime<Utc>) -> Result<(), DbErr> {
+    Entity::update_many()
+        .col_expr(Column::LeaseUntil, Expr::value(until))
+        .filter(Column::Status.eq("QUEUED"))
+        .filter(Column::LeaseOwner.eq(owner))
+        // One that was put back is nobody's until it is claimed again.
+        .filter(Column::LeaseUntil.is_not_null())
+        .exec(db)
+        .await?;
+    Ok(())
+}
+
 /// Notes that the job is done, if the lease is still this owner's; says whether it was.
 ///
 /// # Errors

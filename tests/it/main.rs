@@ -12,6 +12,7 @@ mod coupon_rule;
 mod http;
 mod import;
 mod invoice;
+mod job;
 mod learning;
 mod migration;
 mod offer;

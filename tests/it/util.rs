@@ -67,6 +67,15 @@ impl TestApp {
 
     /// The same, with other settings.
     pub async fn with(change: impl FnOnce(&mut ShopSettings)) -> Self {
+        Self::made(change, |_| {}).await
+    }
+
+    /// The same, whose gateways are set in another way.
+    pub async fn with_gateways(change: impl FnOnce(&mut Gateways)) -> Self {
+        Self::made(|_| {}, change).await
+    }
+
+    async fn made(change: impl FnOnce(&mut ShopSettings), change_gateways: impl FnOnce(&mut Gateways)) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let options = database(&dir).await;
         let db = Db::connect(&options).await.expect("the test database answers");
@@ -74,7 +83,8 @@ impl TestApp {
         let mut shop =
             ShopSettings { name: "Test shop".to_owned(), public_url: "http://127.0.0.1:8080".to_owned(), ..ShopSettings::default() };
         change(&mut shop);
-        let (sandbox, gateways) = gateways(&dir).await;
+        let (sandbox, mut gateways) = gateways(&dir).await;
+        change_gateways(&mut gateways);
         let app = server(db, clock.clone(), shop, gateways);
         app.open_installation().await.expect("a fresh installation opens");
         let app = Arc::new(app);
