@@ -90,6 +90,10 @@ pub struct ShopSettings {
     /// Address under which buyers reach the shop, without a slash at the end, such as `https://shop.example`. Empty: the address it listens on.
     #[config(env = "BURSAR_SHOP_PUBLIC_URL", default = "")]
     pub public_url: String,
+    /// Origins, beside the shop's own, that a buyer's browser may be sent back to after paying (`returnUrl`), such as `https://www.shop.example`.
+    /// In the environment with commas. A shop that is reached at a loopback address sends back to any other of those too.
+    #[config(env = "BURSAR_SHOP_RETURN_ORIGINS", default = [], parse_env = commas)]
+    pub return_origins: Vec<String>,
     /// Base currency: prices in other currencies are converted from it. It is fixed once there is a price.
     #[config(env = "BURSAR_SHOP_BASE_CURRENCY", default = "USD")]
     pub base_currency: Currency,
@@ -341,6 +345,11 @@ fn check(settings: &Settings, found: &mut Found) {
         && let Err(why) = public_url(&shop.public_url)
     {
         found.add("shop.public_url", why);
+    }
+    for origin in &shop.return_origins {
+        if let Err(why) = public_url(origin) {
+            found.add("shop.return_origins", why);
+        }
     }
     if let Err(refusal) = domain::text::locale(&shop.locale) {
         found.add("shop.locale", refusal.to_string());

@@ -30,6 +30,11 @@ pub enum Job {
         /// The attempt.
         payment: Uuid,
     },
+    /// Give back what an attempt reserved after it was over.
+    VoidReservation {
+        /// The attempt.
+        payment: Uuid,
+    },
     /// Give all that a paid order gives.
     Fulfil {
         /// The order.
@@ -65,6 +70,7 @@ impl Job {
             Self::PollPayment { .. } => "PollPayment",
             Self::CapturePayment { .. } => "CapturePayment",
             Self::VoidPayment { .. } => "VoidPayment",
+            Self::VoidReservation { .. } => "VoidReservation",
             Self::Fulfil { .. } => "Fulfil",
             Self::LapseOrder { .. } => "LapseOrder",
             Self::Refund { .. } => "Refund",

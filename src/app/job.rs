@@ -131,6 +131,7 @@ impl App {
             Job::PollPayment { payment } => self.poll_payment((*payment).into()).await,
             Job::CapturePayment { payment } => self.capture_payment((*payment).into()).await,
             Job::VoidPayment { payment } => self.void_payment((*payment).into()).await,
+            Job::VoidReservation { payment } => self.void_reservation((*payment).into()).await,
             Job::Fulfil { order } => self.fulfil((*order).into()).await,
             Job::LapseOrder { order } => self.order_lapse((*order).into()).await,
             Job::Refund { refund } => self.refund_send((*refund).into(), tries).await,

@@ -14,12 +14,14 @@ use domain::refusal::{Code, Refusal};
 use domain::{CartId, CompanyId, Money, OrderId, PaymentId, RefundId, text};
 use sea_orm::DatabaseTransaction;
 use serde_json::json;
+use url::{Host, Origin, Url};
 
 use super::caller::{Caller, Topic, Who};
 use super::cart::{CartLineView, CartView};
 use super::gateways::Instance;
 use super::payment::{News, Order, OrderFilter, OrderLine, Payment, Ran, Refund, Road, money_fault, new_attempt};
 use super::{Answer, App, Object, entropy};
+use crate::config::ShopSettings;
 use crate::error::{Error, Result};
 use crate::internal;
 use crate::outbox::Job;
@@ -137,7 +139,7 @@ impl App {
                     instance.id.clone(),
                     total,
                     method_token(method.token.clone())?,
-                    return_url(method.return_url.as_deref())?,
+                    return_url(&self.shop, method.return_url.as_deref())?,
                     now,
                 );
                 store::payment::insert(&txn, &attempt).await?;
@@ -261,7 +263,7 @@ impl App {
         let instance = self.instance(&method.gateway, company_key.as_deref(), order.totals.total)?;
         self.end_attempts(&txn, &order, &attempts, &ends).await?;
         let number = attempts.iter().map(|attempt| attempt.attempt).max().unwrap_or(0) + 1;
-        let back = return_url(method.return_url.as_deref())?;
+        let back = return_url(&self.shop, method.return_url.as_deref())?;
         let attempt = new_attempt(id, number, instance.id.clone(), order.totals.total, method_token(method.token)?, back, now);
         store::payment::insert(&txn, &attempt).await?;
         let lapse = lapses_at_after_retry(order.lapses_at.unwrap_or(now), now, instance.unpaid_for);
@@ -437,7 +439,7 @@ impl App {
     /// Captures an authorised attempt by hand.
     ///
     /// # Errors
-    /// [`Code::PaymentState`]; needs the scope `orders:write`.
+    /// [`Code::PaymentState`]; [`Code::PaymentUnderWay`] while it is being captured or voided already; needs the scope `orders:write`.
     pub async fn payment_capture(&self, caller: &Caller, id: PaymentId, key: &str) -> Result<Answer<OrderId>> {
         self.by_hand(caller, id, key, "paymentCapture", &[PaymentStatus::Authorised], Job::CapturePayment { payment: id.uuid() }).await
     }
@@ -445,7 +447,7 @@ impl App {
     /// Voids an attempt by hand: the buyer can no longer pay with it.
     ///
     /// # Errors
-    /// [`Code::PaymentState`]; needs the scope `orders:write`.
+    /// [`Code::PaymentState`]; [`Code::PaymentUnderWay`] while it is being captured or voided already; needs the scope `orders:write`.
     pub async fn payment_void(&self, caller: &Caller, id: PaymentId, key: &str) -> Result<Answer<OrderId>> {
         let open = [PaymentStatus::RequiresAction, PaymentStatus::Authorised, PaymentStatus::Processing];
         self.by_hand(caller, id, key, "paymentVoid", &open, Job::VoidPayment { payment: id.uuid() }).await
@@ -468,7 +470,14 @@ impl App {
             txn.commit().await?;
             return Ok(Answer { value: serde_json::from_value(earlier)?, replayed: true });
         }
-        let attempt = store::payment::by_id(&txn, id).await?.ok_or_else(|| Error::not_found("paymentId", "payment"))?;
+        let known = store::payment::by_id(&txn, id).await?.ok_or_else(|| Error::not_found("paymentId", "payment"))?;
+        // Of two at once the second sees what the first one began: one of them at most has its way.
+        store::order::lock(&txn, known.order).await?;
+        let attempt = store::payment::by_id(&txn, id).await?.ok_or_else(|| internal!("{id} is gone"))?;
+        if let Some(begun) = store::job::unfinished(&txn, attempt.order.uuid()).await?.iter().find_map(|job| by_hand_word(job, id)) {
+            let text = format!("{begun} of this payment is under way; look at the order again in a moment.");
+            return Err(Error::refused(Code::PaymentUnderWay, ["paymentId"], text));
+        }
         if !from.contains(&attempt.state.status) {
             let names = from.iter().map(|status| status.name()).collect::<Vec<_>>().join(" or ");
             let text = format!("The payment is {}; this is for payments that are {names}.", attempt.state.status);
@@ -590,6 +599,15 @@ impl App {
     }
 }
 
+/// What a job does with this payment, if it captures or voids it.
+fn by_hand_word(job: &Job, id: PaymentId) -> Option<&'static str> {
+    match job {
+        Job::CapturePayment { payment } if *payment == id.uuid() => Some("A capture"),
+        Job::VoidPayment { payment } | Job::VoidReservation { payment } if *payment == id.uuid() => Some("A void"),
+        _ => None,
+    }
+}
+
 /// A token of a gateway's form, checked.
 fn method_token(token: Option<String>) -> Result<Option<String>> {
     if token.as_ref().is_some_and(|token| token.len() > MAX_TOKEN || token.contains(char::is_control)) {
@@ -600,15 +618,34 @@ fn method_token(token: Option<String>) -> Result<Option<String>> {
     Ok(token)
 }
 
-/// The URL to send the buyer's browser back to, checked.
-fn return_url(url: Option<&str>) -> Result<Option<String>> {
+/// The URL to send the buyer's browser back to, checked: only to where the shop says that its buyers belong, or anybody could make the shop
+/// send them anywhere.
+fn return_url(shop: &ShopSettings, url: Option<&str>) -> Result<Option<String>> {
     let Some(url) = url else { return Ok(None) };
-    let local = ["http://127.0.0.1", "http://localhost"].iter().filter_map(|origin| url.strip_prefix(origin));
-    let safe = url.starts_with("https://") || local.into_iter().any(|rest| rest.is_empty() || rest.starts_with([':', '/', '?']));
-    if safe && url.len() <= 2_000 && !url.chars().any(char::is_control) {
-        Ok(Some(url.to_owned()))
-    } else {
-        Err(Error::refused(Code::Invalid, ["paymentMethod", "returnUrl"], "Give an https address of at most 2,000 characters."))
+    let origin = |text: &str| Some(Url::parse(text).ok()?.origin()).filter(Origin::is_tuple);
+    let allowed = |wanted: &Origin| {
+        let own = origin(&shop.public_url);
+        own.as_ref() == Some(wanted)
+            || (own.as_ref().is_some_and(is_loopback) && is_loopback(wanted))
+            || shop.return_origins.iter().any(|listed| origin(listed).as_ref() == Some(wanted))
+    };
+    if url.len() <= 2_000 && !url.chars().any(char::is_control) && origin(url).as_ref().is_some_and(allowed) {
+        return Ok(Some(url.to_owned()));
+    }
+    let message = format!(
+        "Give an address of at most 2,000 characters below {}, or below one of the origins that the setting shop.return_origins lists.",
+        shop.public_url
+    );
+    Err(Error::refused(Code::Invalid, ["paymentMethod", "returnUrl"], message))
+}
+
+/// Whether it is on the machine itself, as where a shop is tried out.
+fn is_loopback(origin: &Origin) -> bool {
+    match origin {
+        Origin::Tuple(_, Host::Domain(name), _) => name == "localhost",
+        Origin::Tuple(_, Host::Ipv4(address), _) => address.is_loopback(),
+        Origin::Tuple(_, Host::Ipv6(address), _) => address.is_loopback(),
+        Origin::Opaque(_) => false,
     }
 }
 

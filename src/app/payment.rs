@@ -5,7 +5,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::order::{self as rule, OrderEvent, OrderStatus, PaidBy, Settle, SettleFacts};
-use domain::payment::{self, Observation, PaymentStatus};
+use domain::payment::{self, Late, Observation, PaymentStatus};
 use domain::{Money, OrderId, PaymentId};
 use port::{
     Buyer, CaptureMode, DeclineCategory, Found, GatewayError, IdempotencyKey, LineSummary, Located, NextAction, Notification, OpContext,
@@ -386,6 +386,34 @@ impl App {
         Ok(Ran::Done)
     }
 
+    /// Gives back what was reserved for an attempt that was over by then: nobody captures it, and a buyer's money is not to be held for nothing.
+    ///
+    /// # Errors
+    /// The gateway could not be reached, gave no answer, or holds the money all the same: try again.
+    pub async fn void_reservation(&self, id: PaymentId) -> Result<Ran> {
+        let Some(attempt) = store::payment::by_id(self.db.read(), id).await? else { return Ok(Ran::Done) };
+        if attempt.state.status == PaymentStatus::Captured {
+            return Ok(Ran::Done);
+        }
+        let (instance, reference) = self.at_gateway(&attempt)?;
+        let ctx = OpContext::new(format!("{id}:void"), self.now()).with_budget(std::time::Duration::from_secs(30));
+        let snapshot = match instance.gateway.void(&ctx, &reference).await {
+            Ok(snapshot) => snapshot,
+            // It runs out by itself.
+            Err(GatewayError::NotSupported { .. } | GatewayError::NotFound) => return Ok(Ran::Done),
+            // Given back already, or captured by somebody: the gateway knows.
+            Err(GatewayError::InvalidRequest { .. }) => {
+                instance.gateway.fetch(&ctx, &reference).await.map_err(|error| internal!("fetch: {error}"))?
+            }
+            Err(error) => return Err(internal!("void: {error}")),
+        };
+        if snapshot.status == port::PaymentStatus::Authorised {
+            return Err(internal!("{id} is over, and its gateway holds the money all the same"));
+        }
+        self.settle_payment(id, News::snapshot(Road::Reply, &reference, &snapshot)).await?;
+        Ok(Ran::Done)
+    }
+
     pub(crate) fn at_gateway(&self, attempt: &Payment) -> Result<(&Instance, PaymentRef)> {
         let instance =
             self.gateways.get(&attempt.gateway).ok_or_else(|| internal!("the gateway {} is no longer configured", attempt.gateway))?;
@@ -447,6 +475,10 @@ impl App {
         }
         if step.late.is_some() {
             tracing::warn!(payment = %id, order = order.number, late = ?step.late, "late money");
+        }
+        // What was known before is old news that came late, and was given back with the attempt.
+        if step.late == Some(Late::AuthorisedAfterEnd) && step.changed {
+            self.enqueue(txn, &Job::VoidReservation { payment: id.uuid() }, order.id.uuid(), now).await?;
         }
         store::payment::save(txn, &attempt).await?;
         store::payment::record(

@@ -812,7 +812,7 @@ pub struct PaymentMethodInput {
     pub gateway: String,
     /// The one-time token of the gateway's own form, if it has one.
     pub token: Option<String>,
-    /// Where the buyer's browser goes after the gateway's page; https.
+    /// Where the buyer's browser goes after the gateway's page: an address of the shop, or of an origin that its settings list.
     pub return_url: Option<String>,
 }
 

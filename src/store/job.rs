@@ -297,6 +297,16 @@ pub async fn of_object(db: &impl ConnectionTrait, object: Uuid) -> Result<Vec<Jo
         .collect()
 }
 
+/// What waits or is being done of one object, the oldest first; not what is parked.
+///
+/// # Errors
+/// The database's, or a payload that makes no sense.
+pub async fn unfinished(db: &impl ConnectionTrait, object: Uuid) -> Result<Vec<Job>, DbErr> {
+    let waiting = Entity::find().filter(Column::ObjectKey.eq(object.to_string())).filter(Column::Status.eq("QUEUED"));
+    let rows = waiting.order_by_asc(Column::Id).all(db).await?;
+    rows.into_iter().map(|row| serde_json::from_value(row.payload).map_err(corrupt)).collect()
+}
+
 fn from_row(row: job::Model) -> Result<JobRow, DbErr> {
     Ok(JobRow {
         id: row.id,

@@ -2,6 +2,7 @@
 //! absent; `postgres://…` for a database per test).
 
 mod account;
+mod attempt;
 mod auth;
 mod cart;
 mod catalog;
