@@ -56,8 +56,8 @@ pub enum For {
     Seats,
     /// A named learner.
     Learner {
-        /// The learner's e-mail.
-        email: Email,
+        /// The learner's e-mail; `None` once the learner was erased.
+        email: Option<Email>,
         /// The learner's name.
         name: Option<String>,
     },
@@ -227,7 +227,7 @@ impl LineKey {
     /// The key of a line for this product, session and person.
     pub fn new(product: ProductId, session: Option<SessionId>, for_: &For) -> Self {
         let learner = match for_ {
-            For::Learner { email, .. } => Some(email.clone()),
+            For::Learner { email, .. } => email.clone(),
             For::SelfBuyer | For::Seats => None,
         };
         Self { product, session, kind: for_.kind(), learner }
@@ -733,7 +733,7 @@ mod tests {
     }
 
     fn learner(email: &str) -> For {
-        For::Learner { email: Email::parse(email).expect("address"), name: None }
+        For::Learner { email: Some(Email::parse(email).expect("address")), name: None }
     }
 
     fn line(n: u128, of: u128, for_: For, quantity: u32) -> Line {

@@ -724,7 +724,7 @@ impl App {
                     let key = new.key();
                     let (learner, key) = match (learners.get(&key), &new.for_) {
                         (Some((person, stored)), _) => (Some(*person), stored.clone()),
-                        (None, For::Learner { email, name }) => {
+                        (None, For::Learner { email: Some(email), name }) => {
                             let id = next_id();
                             draft.persons.push(self.new_person(id, email.clone(), name.clone(), None));
                             (Some(id), key.stored(|email| self.secrets.hash(Purpose::Email, email)))

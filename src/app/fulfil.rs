@@ -5,9 +5,9 @@
 use chrono::{DateTime, Utc};
 use domain::account::Road;
 use domain::cart::For;
+use domain::company::MemberRole;
 use domain::entitlement::{Source, SourceKind};
 use domain::order::{OrderEvent, advance};
-use domain::text::Email;
 use domain::{AccountId, OrderId};
 use sea_orm::DatabaseTransaction;
 
@@ -20,7 +20,8 @@ use crate::internal;
 use crate::store;
 
 impl App {
-    /// Gives what the order gives, if it is paid and nothing was given yet.
+    /// Gives what the order gives, if it is paid and nothing was given yet. What was paid for somebody who was erased meanwhile can be given to
+    /// nobody: it is refunded, and the rest is given.
     ///
     /// # Errors
     /// The database's: the job is run again.
@@ -32,19 +33,27 @@ impl App {
             return Ok(Ran::Done);
         }
         let buyer = self.account_of_order(&txn, &order).await?;
-        let mut grants = Vec::new();
+        let own = match (order.account, order.company, buyer) {
+            // A manager buys for the company, and hands out what is the company's as long as they manage it.
+            (Some(_), Some(company), Some(buyer)) => {
+                store::company::roles(&txn, company, &[buyer]).await?.get(&buyer) != Some(&MemberRole::Manager)
+            }
+            _ => true,
+        };
+        let (mut grants, mut lost) = (Vec::new(), Vec::new());
         for line in order.lines.iter().filter(|line| !wholly_refunded(line)) {
-            let learner = match &line.for_ {
-                For::SelfBuyer => buyer,
-                For::Learner { email, .. } => {
-                    if email.as_str() == store::order::ERASED {
-                        return Err(internal!("a learner of {} was erased before fulfilment; refund the line", order.number));
-                    }
+            let learner = match (&line.for_, buyer) {
+                (For::SelfBuyer, Some(buyer)) => buyer,
+                (For::Learner { email: Some(email), .. }, _) => {
                     let person = line.learner.ok_or_else(|| internal!("a line of {} names nobody", order.number))?;
                     self.account_for(&txn, person, email).await?.0
                 }
-                For::Seats => {
-                    self.issue_tokens(&txn, seats(&order, line, buyer, now)).await?;
+                (For::Seats, Some(buyer)) => {
+                    self.issue_tokens(&txn, seats(&order, line, own.then_some(buyer), now)).await?;
+                    continue;
+                }
+                (For::SelfBuyer | For::Seats, None) | (For::Learner { email: None, .. }, _) => {
+                    lost.push(line.id);
                     continue;
                 }
             };
@@ -60,37 +69,41 @@ impl App {
             });
         }
         self.grant_all(&txn, grants).await?;
+        self.refund_lost(&txn, &order, &lost).await?;
         let to = advance(order.status, &OrderEvent::Fulfilled).map_err(|refusal| internal!("{}: {refusal}", order.number))?;
         store::order::set_fulfilled(&txn, id, to, now).await?;
         txn.commit().await?;
+        self.woken();
         self.changed(id.uuid());
         Ok(Ran::Done)
     }
 
     /// The account that an order belongs to. A guest's is found or made by the buyer's e-mail: a new account, unverified, gets a link in the
-    /// receipt; whoever has an account gets a link by mail only, since anybody can type an address into an order.
-    async fn account_of_order(&self, txn: &DatabaseTransaction, order: &Order) -> Result<AccountId> {
+    /// receipt; whoever has an account gets a link by mail only, since anybody can type an address into an order. `None`: whoever bought was
+    /// erased.
+    async fn account_of_order(&self, txn: &DatabaseTransaction, order: &Order) -> Result<Option<AccountId>> {
         if let Some(account) = order.account {
-            return Ok(account);
+            let found = store::account::by_id(txn, account).await?.ok_or_else(|| internal!("{account} is gone"))?;
+            return Ok(found.email().map(|_| account));
         }
         let buyer = store::person::by_id(txn, order.buyer).await?.ok_or_else(|| internal!("{} has no buyer", order.number))?;
-        let email: &Email = buyer.email.as_ref().ok_or_else(|| internal!("the buyer of {} was erased before fulfilment", order.number))?;
+        let Some(email) = &buyer.email else { return Ok(None) };
         let (account, made) = self.account_for(txn, order.buyer, email).await?;
         store::order::set_account(txn, order.id, account).await?;
         if made {
             self.link_for_receipt(txn, account, order.id).await?;
         }
         self.link_create(txn, account, Road::Mail).await?;
-        Ok(account)
+        Ok(Some(account))
     }
 }
 
-fn seats(order: &Order, line: &OrderLine, buyer: AccountId, now: DateTime<Utc>) -> TokenIssue {
+fn seats(order: &Order, line: &OrderLine, owner: Option<AccountId>, now: DateTime<Utc>) -> TokenIssue {
     TokenIssue {
         line: line.id,
         order: order.id,
         company: order.company,
-        owner: buyer,
+        owner,
         product: line.product,
         target: line.target,
         session: line.session,

@@ -57,8 +57,8 @@ pub struct TokenIssue {
     pub order: OrderId,
     /// The company whose managers hand them out.
     pub company: Option<CompanyId>,
-    /// The account that bought them.
-    pub owner: AccountId,
+    /// The account that bought them; `None` for a company's own, which its managers hand out as long as they manage it.
+    pub owner: Option<AccountId>,
     /// The product.
     pub product: ProductId,
     /// What each opens.
@@ -89,6 +89,8 @@ pub struct Given {
     pub courses: Vec<(CourseId, String)>,
     /// Codes of its seats that are not void, in order of the seats.
     pub codes: Vec<String>,
+    /// Whether its seats are a company's own, so that having bought them shows no codes.
+    pub of_company: bool,
 }
 
 impl Given {
@@ -187,7 +189,7 @@ impl App {
                 issue: 1,
                 order: Some(issue.order),
                 company: issue.company,
-                owner: Some(issue.owner),
+                owner: issue.owner,
                 product: issue.product,
                 target: issue.target,
                 session: issue.session,
@@ -314,7 +316,9 @@ impl App {
     pub async fn given_by_orders(&self, db: &impl ConnectionTrait, orders: &[OrderId]) -> Result<HashMap<OrderLineId, Given>> {
         let mut given: HashMap<OrderLineId, Given> = HashMap::new();
         for token in store::token::not_void_of_orders(db, orders).await? {
-            given.entry(token.line).or_default().codes.push(self.code_of(&token)?);
+            let given = given.entry(token.line).or_default();
+            given.of_company = token.owner.is_none();
+            given.codes.push(self.code_of(&token)?);
         }
         let direct = store::entitlement::direct_of_orders(db, orders).await?;
         let accounts: Vec<AccountId> = direct.iter().map(|held| held.grant.account).collect::<BTreeSet<_>>().into_iter().collect();

@@ -4,9 +4,9 @@ use std::collections::HashSet;
 
 use domain::order::{OrderEvent, advance};
 use domain::payment::DisputeStatus;
-use domain::refund::{Access, Ask, LinePlan, RefundPlan, RefundStatus, RefundableLine, plan, record_external};
+use domain::refund::{Access, Ask, LineAsk, LinePlan, Part, RefundPlan, RefundStatus, RefundableLine, plan, record_external};
 use domain::refusal::{Code, Refusal};
-use domain::{Money, OrderId, PaymentId, RefundId, TokenId};
+use domain::{Money, OrderId, OrderLineId, PaymentId, RefundId, TokenId};
 use port::{DisputeSnapshot, Found, GatewayError, OpContext, RefundQuery, RefundRef, RefundRequest, RefundSnapshot};
 use sea_orm::DatabaseTransaction;
 use serde_json::json;
@@ -85,6 +85,34 @@ impl App {
         self.drain(order.id.uuid()).await;
         self.changed(order.id.uuid());
         Ok(Answer { value: order.id, replayed: false })
+    }
+
+    /// Gives back what was paid for these lines of an order, since nobody is left whom it could be given to. The caller holds the order's row.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(super) async fn refund_lost(&self, txn: &DatabaseTransaction, order: &Order, lost: &[OrderLineId]) -> Result<()> {
+        let Some(payment) = order.paid_payment.filter(|_| !lost.is_empty()) else { return Ok(()) };
+        let mut payment = store::payment::by_id(txn, payment).await?.ok_or_else(|| internal!("{payment} is gone"))?;
+        let lines = self.refundable_lines(txn, order).await?;
+        let part = |line: &RefundableLine| -> Result<Option<LineAsk>> {
+            let left = line.total.sub(line.refunded).map_err(money_fault)?;
+            Ok((!left.is_zero()).then_some(LineAsk { line: line.id, part: Part::Amount(left) }))
+        };
+        let lost = lines.iter().filter(|line| lost.contains(&line.id)).map(part).filter_map(Result::transpose);
+        let ask = Ask { lines: lost.collect::<Result<_>>()?, amount: None, access: Some(Access::End) };
+        if ask.lines.is_empty() {
+            return Ok(());
+        }
+        let plan = plan(order.status, &money_facts(&payment), &lines, &ask)
+            .map_err(|refusal| internal!("what nobody can be given of {}: {refusal}", order.number))?;
+        let (actor, reason) = (Caller::system().actor(), "who it was bought for was erased".to_owned());
+        let refund = self.put_refund(txn, order, &mut payment, &plan, Origin::Shop, RefundStatus::Pending, reason, actor).await?;
+        tracing::error!(order = order.number, refund = %refund.id, "what was bought for somebody who was erased is refunded");
+        self.enqueue(txn, &Job::Refund { refund: refund.id.uuid() }, order.id.uuid(), self.now()).await?;
+        let object = Object { kind: "order", id: order.id.uuid(), company: order.company.map(domain::CompanyId::uuid) };
+        let told = json!({ "refund": refund.id, "amount": refund.amount, "reason": refund.reason });
+        self.audit(txn, &Caller::system(), "erasedRefund", object, None, Some(told)).await
     }
 
     async fn refundable_lines(&self, txn: &DatabaseTransaction, order: &Order) -> Result<Vec<RefundableLine>> {

@@ -188,8 +188,8 @@ impl App {
     }
 }
 
-/// Whether the caller may hand the token out, and so sees its code: whoever bought it, managers of its company, operators who may write. (A
-/// code is as good as access, so reading is not enough.)
+/// Whether the caller may hand the token out, and so sees its code: whoever bought it, unless they did so as a manager of its company; managers
+/// of its company; operators who may write. (A code is as good as access, so reading is not enough.)
 fn hands_out(caller: &Caller, token: &Token) -> bool {
     let scope = Topic::Learning.write();
     let own = token.owner.is_some() && token.owner == caller.account();

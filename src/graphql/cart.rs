@@ -84,7 +84,7 @@ impl From<Person> for Buyer {
 pub struct LineFor {
     /// Whether for the buyer, for seats, or for somebody named.
     pub kind: LineForKind,
-    /// The named learner.
+    /// The named learner; null once they were erased.
     pub learner: Option<Learner>,
 }
 
@@ -101,8 +101,8 @@ impl From<For> for LineFor {
     fn from(for_: For) -> Self {
         let kind = for_.kind().into();
         let learner = match for_ {
-            For::Learner { email, name } => Some(Learner { email: email.as_str().to_owned(), name }),
-            For::SelfBuyer | For::Seats => None,
+            For::Learner { email: Some(email), name } => Some(Learner { email: email.as_str().to_owned(), name }),
+            For::Learner { email: None, .. } | For::SelfBuyer | For::Seats => None,
         };
         Self { kind, learner }
     }
@@ -337,7 +337,7 @@ impl LineForInput {
             Self::SelfBuyer(value) => given(*value, "self", For::SelfBuyer),
             Self::Seats(value) => given(*value, "seats", For::Seats),
             Self::Learner(learner) => Ok(For::Learner {
-                email: email(&learner.email).map_err(|refusal| refusal.under(["learner"]))?,
+                email: Some(email(&learner.email).map_err(|refusal| refusal.under(["learner"]))?),
                 name: name(learner.name.as_deref()).map_err(|refusal| refusal.under(["learner"]))?,
             }),
         }

@@ -345,10 +345,7 @@ pub fn for_kind(for_: &For) -> &'static str {
     }
 }
 
-/// What stands where the e-mail of a learner was erased. Nobody has it.
-pub const ERASED: &str = "erased@erased.invalid";
-
-/// Reads for whom a line is; a learner whose person was erased keeps the line but has no name.
+/// Reads for whom a line is; a learner whose person was erased keeps the line but has neither address nor name.
 ///
 /// # Errors
 /// A word that none of ours is.
@@ -358,7 +355,7 @@ pub fn for_from(kind: &str, learner: Option<person::Model>) -> Result<For, DbErr
         "SEATS" => Ok(For::Seats),
         "LEARNER" => {
             let (email, name) = learner.map_or((None, None), |learner| (learner.email, learner.name));
-            let email = Email::parse(email.as_deref().unwrap_or(ERASED)).map_err(corrupt)?;
+            let email = email.as_deref().map(Email::parse).transpose().map_err(corrupt)?;
             Ok(For::Learner { email, name })
         }
         other => Err(corrupt(other)),

@@ -228,6 +228,54 @@ async fn r3_r61_r62_a_companys_seats_are_its_managers_to_hand_out() {
     assert_eq!((&free["totalCount"], &free["nodes"][0]["code"]), (&json!(1), &fresh["code"]));
 }
 
+/// R3, R62: seats that a manager buys for a company are the company's: who manages it no more sees none of their codes, on the receipt, in the
+/// list or by id, and exchanges none; another manager does. Seats that a learner buys there are their own.
+#[tokio::test]
+async fn r3_r62_who_manages_a_company_no_more_sees_none_of_its_codes() {
+    let shop = TestApp::new().await;
+    let operator = shop.operator();
+    let product = shop.shelf("SEATS", "10.00", &["Ada"]).await;
+    let company = id(&shop.act(&operator, "companyCreate", json!({ "name": "Acme", "type": "RETAIL" }), "company { id }").await["company"]);
+    let (boss, boss_token) = shop.verified("boss@example.test").await;
+    let (_, ann_token) = shop.verified("ann@example.test").await;
+    shop.act(&operator, "companyMembersSet", json!({ "companyId": company, "managers": [{ "accountId": boss }] }), "").await;
+    let buy = async |token: &str| {
+        let buyer = shop.bearer(token).await;
+        let cart =
+            shop.act(&buyer, "cartCreate", json!({ "context": { "companyId": company } }), "cart { id }").await["cart"]["id"].clone();
+        let line = json!({ "productId": product, "quantity": 2, "for": { "seats": true } });
+        shop.act(&buyer, "cartLinesSet", json!({ "cartId": cart, "lines": [line] }), "").await;
+        let input = json!({ "cartId": cart, "paymentMethod": { "gateway": "sandbox", "token": "approve" },
+            "expectedTotal": { "amount": "20.00", "currency": "USD" }, "idempotencyKey": "k" });
+        shop.act(&buyer, "orderPlace", input, "order { id }").await["order"]["id"].clone()
+    };
+    let (by_boss, by_ann) = (buy(&boss_token).await, buy(&ann_token).await);
+    // How many codes somebody sees of an order: on its receipt, in the list, by id.
+    let seen = async |token: &str, order: &Value| {
+        let caller = shop.bearer(token).await;
+        let receipt = "query($id: ID!) { order(id: $id) { receipt { lines { tokens } } } }";
+        let receipt = shop.ok(&caller, receipt, json!({ "id": order })).await;
+        let receipt = receipt["order"]["receipt"]["lines"][0]["tokens"].as_array().map_or(0, Vec::len);
+        let list = "query($order: ID) { tokens(orderId: $order) { nodes { code } } }";
+        let list = shop.ok(&caller, list, json!({ "order": order })).await["tokens"]["nodes"].as_array().expect("nodes").clone();
+        let all = "query($order: ID) { tokens(orderId: $order) { nodes { id } } }";
+        let one = shop.ok(&operator, all, json!({ "order": order })).await["tokens"]["nodes"][0]["id"].clone();
+        let node = shop.ok(&caller, "query($id: ID!) { node(id: $id) { ... on Token { code } } }", json!({ "id": one })).await;
+        (receipt, list.iter().filter(|token| token["code"].is_string()).count(), node["node"]["code"].is_string())
+    };
+    assert_eq!(seen(&boss_token, &by_boss).await, (2, 2, true));
+    assert_eq!(seen(&boss_token, &by_ann).await, (2, 2, true), "the company's managers see its learners' seats as well");
+    assert_eq!(seen(&ann_token, &by_ann).await, (2, 2, true));
+
+    shop.act(&operator, "companyMembersSet", json!({ "companyId": company, "remove": [{ "accountId": boss }] }), "").await;
+    assert_eq!(seen(&boss_token, &by_boss).await, (0, 0, false));
+    assert_eq!(seen(&ann_token, &by_ann).await, (2, 2, true));
+    let all = "query($order: ID) { tokens(orderId: $order) { nodes { id } } }";
+    let token = shop.ok(&operator, all, json!({ "order": by_boss })).await["tokens"]["nodes"][0]["id"].clone();
+    let revoke = json!({ "tokenId": token });
+    assert_eq!(shop.denied(&shop.bearer(&boss_token).await, "tokenRevoke", revoke).await[0].0, "NOT_FOUND");
+}
+
 /// Everything that is logged while it is here.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
