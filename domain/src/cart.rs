@@ -699,13 +699,13 @@ pub fn check_agreed(expected: Money, fresh: Money, lines: &[LineFacts], now: Dat
     Ok(())
 }
 
-/// Checks the lines to be taken out: each has to be in the cart; naming one twice does no harm.
+/// Checks the lines to be taken out: each has to be in the cart; naming one twice does no harm. `None` is what is no id at all.
 ///
 /// # Errors
 /// Each unknown line, with its place in the field path (`lineIds`, `0`).
-pub fn check_remove(existing: &[CartLineId], ids: &[CartLineId]) -> Result<(), Vec<Refusal>> {
+pub fn check_remove(existing: &[CartLineId], ids: &[Option<CartLineId>]) -> Result<(), Vec<Refusal>> {
     let known: HashSet<&CartLineId> = existing.iter().collect();
-    let unknown = ids.iter().enumerate().filter(|(_, id)| !known.contains(id));
+    let unknown = ids.iter().enumerate().filter(|(_, id)| id.as_ref().is_none_or(|id| !known.contains(id)));
     let refusals: Vec<Refusal> =
         unknown.map(|(index, _)| Refusal::not_found("line in this cart").under(["lineIds".to_owned(), index.to_string()])).collect();
     if refusals.is_empty() { Ok(()) } else { Err(refusals) }
@@ -969,9 +969,9 @@ mod tests {
 
     #[test]
     fn only_lines_of_the_cart_are_taken_out() {
-        assert_eq!(check_remove(&[id(1), id(2)], &[id(2), id(2)]), Ok(()));
-        let refusals = check_remove(&[id(1)], &[id(1), id(7)]).expect_err("unknown");
-        assert_eq!((refusals.len(), refusals[0].field.join(".")), (1, "lineIds.1".to_owned()));
+        assert_eq!(check_remove(&[id(1), id(2)], &[Some(id(2)), Some(id(2))]), Ok(()));
+        let refusals = check_remove(&[id(1)], &[Some(id(1)), Some(id(7)), None]).expect_err("unknown");
+        assert_eq!(refusals.iter().map(|refusal| refusal.field.join(".")).collect::<Vec<_>>(), ["lineIds.1", "lineIds.2"]);
     }
 
     #[test]

@@ -165,7 +165,7 @@ impl Grant {
 pub struct Slot {
     /// The grant.
     pub id: EntitlementId,
-    /// From when it runs; `None` = not yet known, or never.
+    /// From when it runs or ran; `None` = not yet known, or never.
     pub starts_at: Option<DateTime<Utc>>,
     /// Until when, exclusive; `None` = without end, or not yet known.
     pub ends_at: Option<DateTime<Utc>>,
@@ -394,11 +394,13 @@ impl<'a> Holdings<'a> {
                     None => (Why::NotStarted, None),
                 },
             };
+            let until = held.slot.until();
             Explanation {
                 grant: held.grant.id,
                 target: held.grant.target,
-                since: held.slot.starts_at,
-                until: held.slot.until(),
+                // One that was ended before its turn came never ran.
+                since: held.slot.starts_at.filter(|since| until.is_none_or(|until| *since < until)),
+                until,
                 why,
                 opens_after,
             }
@@ -765,6 +767,23 @@ mod tests {
         assert_eq!(explained(&refunded, A, "2026-07-01"), (vec![by_one(Why::Live), gone], OpenUntil::At(at("2026-12-31"))));
         assert_eq!(explained(&refunded, B, "2026-07-01"), (vec![gone], OpenUntil::NotOpen));
         assert_eq!(explained(&both, C, "2026-07-01"), (vec![], OpenUntil::NotOpen));
+    }
+
+    /// A grant that was ended while it waited for its turn never ran: it has no start that lies behind its end.
+    #[test]
+    fn a_grant_that_ended_before_its_turn_never_ran() {
+        let first = grant(1, Target::Course(course(A)), "2026-01-10", 365);
+        let second = grant(2, Target::Course(course(A)), "2026-03-01", 365);
+        let explained = |second: Grant, now: &str| {
+            let (grants, contents) = ([first.clone(), second], Contents::new());
+            let holdings = Holdings::of(&grants, &contents).expect("laid out");
+            let told = holdings.explain(course(A), &nothing_passed(), at(now)).pop().expect("the second");
+            (told.since, told.until, told.why)
+        };
+        let (turn, over) = (Some(at("2027-01-10")), Some(at("2028-01-10")));
+        assert_eq!(explained(second.clone(), "2026-04-01"), (turn, over, Why::Queued));
+        assert_eq!(explained(ended(second.clone(), "2026-04-01"), "2026-04-02"), (None, Some(at("2026-04-01")), Why::Ended));
+        assert_eq!(explained(ended(second, "2027-02-01"), "2027-02-02"), (turn, Some(at("2027-02-01")), Why::Ended));
     }
 
     #[test]

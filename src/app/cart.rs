@@ -148,8 +148,8 @@ pub struct CartLinesSet {
 pub struct CartLinesRemove {
     /// The cart.
     pub cart: CartId,
-    /// The lines.
-    pub lines: Vec<CartLineId>,
+    /// The lines; `None` for what is no id, which no line of the cart has.
+    pub lines: Vec<Option<CartLineId>>,
     /// The version that the caller saw.
     pub expected_version: Option<i64>,
 }
@@ -553,8 +553,8 @@ impl App {
         let existing: Vec<CartLineId> = cart.lines.iter().map(|line| line.line.id).collect();
         rules::check_remove(&existing, &cmd.lines)?;
         let mut draft = Draft::of(cart);
-        draft.cart.lines.retain(|line| !cmd.lines.contains(&line.line.id));
-        draft.removed = cmd.lines;
+        draft.cart.lines.retain(|line| !cmd.lines.contains(&Some(line.line.id)));
+        draft.removed = cmd.lines.into_iter().flatten().collect();
         let view = self.price(&txn, caller, draft.cart.clone(), detail, &draft.touched, Judge::Reading).await?;
         self.save(txn, draft, view).await
     }

@@ -88,8 +88,9 @@ impl App {
     /// Makes courses from a CSV file. `progress` is told how many rows of how many are done.
     ///
     /// Columns are found by their names in the first line: the key (`key`, `course_id` or `id`), the title (`title` or `course_title`) and the
-    /// `price` are needed; `description`, `kind`, `provider` and `currency` are used where they are; others are ignored. A key that stands
-    /// twice is a repeat: the first row counts.
+    /// `price` are needed; `description`, `kind`, `provider`, `currency` and `is_paid` are used where they are; others are ignored. A row with
+    /// `is_paid` False needs no price, and is free; one that says otherwise than its price is bad. A key that stands twice is a repeat: the first
+    /// row counts.
     ///
     /// # Errors
     /// [`Error::BadInput`] for a file that cannot be read as a whole (empty, in another encoding, without the columns, with a lone quote or a
@@ -262,6 +263,7 @@ struct Columns {
     kind: Option<usize>,
     provider: Option<usize>,
     currency: Option<usize>,
+    paid: Option<usize>,
 }
 
 impl Columns {
@@ -282,6 +284,7 @@ impl Columns {
             kind: column(&["kind"]),
             provider: column(&["provider"]),
             currency: column(&["currency"]),
+            paid: column(&["is_paid"]),
         })
     }
 
@@ -304,7 +307,20 @@ impl Columns {
             None => options.currency.unwrap_or(base_currency),
             Some(code) => Currency::parse(code).map_err(|reason| reason.to_string())?,
         };
-        let price = Money::parse(row.cell(self.price), currency).map_err(|reason| format!("the price: {reason}"))?;
+        let paid = given(self.paid).map(|word| match word.to_ascii_lowercase().as_str() {
+            "true" => Ok(true),
+            "false" => Ok(false),
+            _ => Err(format!("is_paid is {word:?}; write True or False")),
+        });
+        let paid = paid.transpose()?;
+        let price = match given(Some(self.price)) {
+            None if paid == Some(false) => Money::zero(currency),
+            _ => Money::parse(row.cell(self.price), currency).map_err(|reason| format!("the price: {reason}"))?,
+        };
+        if paid.is_some_and(|paid| paid == price.is_zero()) {
+            let says = if price.is_zero() { "paid, and has no price" } else { "free, and has a price" };
+            return Err(format!("the row says in is_paid that the course is {says}; mend one of the two"));
+        }
         check_prices(&[list_price(price)])
             .map_err(|refusals| refusals.into_iter().map(|refusal| Refusal::from(refusal).message).collect::<Vec<_>>().join(" "))?;
         Ok(Candidate { line: row.line, key, title, description, kind, provider, price })

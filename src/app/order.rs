@@ -106,12 +106,12 @@ impl App {
             txn.commit().await?;
             return Ok(Placed::Order(Answer { value: serde_json::from_value(earlier)?, replayed: true }));
         }
-        if let Some((_, number)) = store::order::live_of_cart(&txn, cart.id).await? {
-            return Err(Error::refused(
-                Code::AlreadyPlaced,
-                ["cartId"],
-                format!("This cart is order {number} already. Pay that order with paymentRetry, or cancel it first."),
-            ));
+        if let Some((number, status)) = store::order::live_of_cart(&txn, cart.id).await? {
+            let instead = match status {
+                OrderStatus::PendingPayment => "Pay that order with paymentRetry, or cancel it first.",
+                _ => "That order was paid; to buy more, make a new cart.",
+            };
+            return Err(Error::refused(Code::AlreadyPlaced, ["cartId"], format!("This cart is order {number} already. {instead}")));
         }
         let (view, customer) = self.cart_to_place(&txn, caller, cart).await?;
         view.readiness.clone().guard()?;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use async_graphql::{Context, ID, InputObject, Object, OneofObject, SimpleObject};
+use async_graphql::{ComplexObject, Context, ID, InputObject, Object, OneofObject, SimpleObject};
 use domain::cart::{For, LineWish};
 use domain::person::Address as PostalAddress;
 use domain::refusal::Reason;
@@ -11,7 +11,8 @@ use domain::text::{self, Email};
 use super::cart_coupon::CartCoupon;
 use super::error::{UserError, UserErrorCode, answer, outcome, scope};
 use super::offer::{ContextInput, Offer, PriceContext, detail};
-use super::scalar::{CurrencyCode, Long, Money, input_id, input_ids, named_enum};
+use super::order::{Order, parts, view};
+use super::scalar::{CurrencyCode, Long, Money, input_id, named_enum};
 use crate::app::cart::{
     CartBuyerSet, CartClaimed, CartCreate, CartCreated, CartLineView, CartLinesRemove, CartLinesSet, CartView, CartWritten, Person,
 };
@@ -158,15 +159,6 @@ pub struct CartPaymentMethod {
     pub instructions: bool,
 }
 
-/// The order that a cart became.
-#[derive(Debug, Clone, SimpleObject)]
-pub struct CartOrder {
-    /// Id of the order.
-    pub id: ID,
-    /// Number of the order.
-    pub number: Option<String>,
-}
-
 /// A line of a cart, priced now.
 #[derive(Debug, Clone, SimpleObject)]
 pub struct CartLine {
@@ -225,7 +217,10 @@ impl CartLine {
 
 /// What somebody is about to buy. Its company, currency and locale are fixed when it is made; every read prices it now.
 #[derive(Debug, Clone, SimpleObject)]
+#[graphql(complex)]
 pub struct Cart {
+    #[graphql(skip)]
+    order: Option<domain::OrderId>,
     /// Id.
     #[graphql(owned)]
     pub id: ID,
@@ -260,15 +255,22 @@ pub struct Cart {
     pub readiness: CartReadiness,
     /// Who buys; by itself the account, for a signed-in buyer's cart.
     pub buyer: Option<Buyer>,
-    /// The order that it became.
-    pub order: Option<CartOrder>,
+}
+
+#[ComplexObject]
+impl Cart {
+    /// The order that it became; null while it became none, and for who may not see that order (any more).
+    async fn order(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<Order>> {
+        let Some(id) = self.order else { return Ok(None) };
+        let (app, caller) = scope(ctx)?;
+        answer(view(app, caller, id, parts(ctx.look_ahead())).await)
+    }
 }
 
 impl From<CartView> for Cart {
     fn from(view: CartView) -> Self {
         let context = Arc::new(PriceContext::from(&view.context));
         let (cart, totals) = (view.cart, view.totals);
-        let number = cart.order_number;
         Self {
             id: cart.id.to_string().into(),
             version: Long(cart.version),
@@ -298,7 +300,7 @@ impl From<CartView> for Cart {
                 missing: view.readiness.missing.into_iter().map(CartProblem::from).collect(),
             },
             buyer: cart.buyer.map(Buyer::from),
-            order: cart.order.map(|id| CartOrder { id: id.to_string().into(), number }),
+            order: cart.order,
         }
     }
 }
@@ -578,7 +580,7 @@ impl CartMutation {
         let written = async {
             let cmd = CartLinesRemove {
                 cart: input_id(&input.cart_id, "cartId", "cart")?,
-                lines: input_ids(&input.line_ids, "lineIds", "line in this cart")?,
+                lines: input.line_ids.iter().map(|id| domain::CartLineId::parse(id)).collect(),
                 expected_version: input.expected_version.map(|version| version.0),
             };
             app.cart_lines_remove(caller, cmd, offer_detail(ctx)).await

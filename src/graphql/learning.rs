@@ -178,7 +178,7 @@ impl Entitlement {
         self.grant().granted_at
     }
 
-    /// From when it runs; null while that is not known.
+    /// From when it runs or ran; null while that is not known, and for one that was ended before its turn came.
     async fn starts_at(&self) -> Option<DateTime<Utc>> {
         self.0.entitlement.starts_at
     }

@@ -791,7 +791,7 @@ pub(super) fn parts(look: Lookahead<'_>) -> OrderParts {
     }
 }
 
-async fn view(app: &App, caller: &Caller, id: domain::OrderId, parts: OrderParts) -> Result<Option<Order>> {
+pub(super) async fn view(app: &App, caller: &Caller, id: domain::OrderId, parts: OrderParts) -> Result<Option<Order>> {
     let Some(order) = app.order_for(caller, id).await? else { return Ok(None) };
     Ok(app.order_views(caller, vec![order], parts).await?.pop().map(Order))
 }

@@ -497,17 +497,17 @@ pub async fn cart_taken(db: &impl ConnectionTrait, cart: CartId, but: OrderId) -
 ///
 /// # Errors
 /// The database's.
-pub async fn live_of_cart(db: &impl ConnectionTrait, cart: CartId) -> Result<Option<(OrderId, String)>, DbErr> {
-    let row: Option<(Uuid, String)> = order::Entity::find()
+pub async fn live_of_cart(db: &impl ConnectionTrait, cart: CartId) -> Result<Option<(String, OrderStatus)>, DbErr> {
+    let row: Option<(String, String)> = order::Entity::find()
         .select_only()
-        .column(order::Column::Id)
         .column(order::Column::Number)
+        .column(order::Column::Status)
         .filter(order::Column::CartId.eq(cart.uuid()))
         .filter(order::Column::Status.is_not_in([OrderStatus::Cancelled.name(), OrderStatus::Lapsed.name()]))
         .into_tuple()
         .one(db)
         .await?;
-    Ok(row.map(|(id, number)| (id.into(), number)))
+    row.map(|(number, status)| Ok((number, OrderStatus::parse(&status).ok_or_else(|| corrupt(&status))?))).transpose()
 }
 
 /// Whether every product of these is still there, not archived.

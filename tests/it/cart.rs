@@ -600,11 +600,15 @@ async fn an_ordered_cart_refuses_writes_by_the_orders_number_until_it_opens_agai
         (&seen["status"], &seen["version"], &seen["order"]),
         (&json!("ORDERED"), &json!(2), &json!({"id": order.to_string(), "number": "B-7QX2"}))
     );
+    let whole = "query($id: ID!) { cart(id: $id) { order { number status placedAt total { currency } lines { id } payments { id } } } }";
+    let whole = shop.ok(&guest, whole, json!({"id": id})).await["cart"]["order"].clone();
+    assert_eq!((&whole["number"], &whole["total"]["currency"], &whole["payments"]), (&json!("B-7QX2"), &json!("USD"), &json!([])));
     assert_eq!(codes(&seen["readiness"]["missing"]), ["CART_ORDERED"]);
     let set = json!({"cartId": id, "lines": [seats(&item, 2)], "expectedVersion": 1});
     for (name, input) in [
         ("cartLinesSet", set.clone()),
         ("cartLinesRemove", json!({"cartId": id, "lineIds": [cart["lines"][0]["id"]]})),
+        ("cartLinesRemove", json!({"cartId": id, "lineIds": ["nonsense"]})),
         ("cartBuyerSet", json!({"cartId": id, "email": "a@example.com"})),
     ] {
         let answer = shop.run(&guest, &document(name, "cart { ...C }"), json!({"input": input})).await["data"][name].clone();

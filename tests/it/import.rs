@@ -110,6 +110,26 @@ async fn options_and_dry_runs() {
     );
 }
 
+/// What a file says in `is_paid` has to go with the price: a free row needs none, and one that contradicts itself is nobody's to guess.
+#[tokio::test]
+async fn a_row_that_is_free_needs_no_price_and_none_contradicts_itself() {
+    let shop = TestApp::new().await;
+    let file = "course_id,course_title,is_paid,price\n1,Free,False,0\n2,Free too,FALSE,\n3,Paid,true,20\n4,Not said,,5\n\
+        5,Free at a price,False,20\n6,Paid at none,True,0\n7,No price,True,\n8,Perhaps,maybe,1\n";
+    let report = import(&shop, file, CourseImport::default()).await;
+    let bad: Vec<(u64, &str)> = report.bad.iter().map(|note| (note.line, note.reason.as_str())).collect();
+    assert_eq!(bad.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [6, 7, 8, 9]);
+    assert_eq!(bad[0].1, "the row says in is_paid that the course is free, and has a price; mend one of the two");
+    assert_eq!(bad[1].1, "the row says in is_paid that the course is paid, and has no price; mend one of the two");
+    assert!(bad[2].1.starts_with("the price: "), "{bad:?}");
+    assert_eq!(bad[3].1, "is_paid is \"maybe\"; write True or False");
+    let made = courses(&shop).await;
+    let price = |course: &Value| course["product"]["prices"][0]["amount"]["amount"].clone();
+    let prices: BTreeMap<String, Value> =
+        made.as_array().expect("courses").iter().map(|course| (course["key"].as_str().expect("a key").to_owned(), price(course))).collect();
+    assert_eq!(json!(prices), json!({ "1": "0.00", "2": "0.00", "3": "20.00", "4": "5.00" }));
+}
+
 /// Wrong columns, wrong encoding, a lone quote, empty: a clear sentence, and nothing changes.
 #[tokio::test]
 async fn broken_files_change_nothing() {
