@@ -470,6 +470,33 @@ fn every_case_has_a_row_and_every_test_it_names_exists() {
     assert_clean(&table_problems("docs/cases.md", &read("docs/cases.md"), &case_labels(), &all_tests()));
 }
 
+/// What a guide names that is not there: files between backticks, and lines of Rust in its examples (those that say something).
+fn guide_problems(guide: &str, exists: impl Fn(&str) -> bool, sources: &str) -> Vec<String> {
+    let mut problems = Vec::new();
+    for name in guide.split('`').skip(1).step_by(2).filter(|name| name.contains('/') && !name.contains([' ', '\n'])) {
+        if !exists(name) {
+            problems.push(format!("{name} is not there"));
+        }
+    }
+    let examples = guide.split("```").skip(1).step_by(2).filter_map(|block| block.strip_prefix("rust\n"));
+    for line in examples.flat_map(str::lines).map(str::trim).filter(|line| line.len() > 4) {
+        if !sources.contains(line) {
+            problems.push(format!("no source says {line}"));
+        }
+    }
+    problems
+}
+
+#[test]
+fn the_guide_to_adding_a_mutation_shows_what_is_there() {
+    let sources: String = ["domain/src/token.rs", "src/app/token.rs", "src/graphql/token.rs", "tests/it/rights.rs"].map(read).concat();
+    let guide = read("docs/adding-a-mutation.md");
+    // Blocks of code are between backticks as well: three of them in a row leave the count of single ones even.
+    assert_clean(&guide_problems(&guide, |name| root().join(name).exists(), &sources));
+    let gone = "see `src/gone.rs` and `here`:\n```rust\nfn made_up() {}\n}\n```\n";
+    assert_eq!(guide_problems(gone, |_| false, "").len(), 2, "it is not blind");
+}
+
 #[test]
 fn a_row_that_names_no_test_or_a_made_up_one_is_reported() {
     let tests = tests_in(
