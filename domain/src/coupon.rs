@@ -65,6 +65,15 @@ named! {
 }
 
 impl Audience {
+    /// Whether it holds this customer.
+    pub const fn admits(self, customer: Customer) -> bool {
+        match self {
+            Self::Any => true,
+            Self::New => customer.is_new(),
+            Self::Recurring => customer.has_paid,
+        }
+    }
+
     /// The words for it in sentences.
     pub const fn words(self) -> &'static str {
         match self {

@@ -33,6 +33,8 @@ pub struct Model {
     pub merged_into: Option<Uuid>,
     /// Who buys.
     pub buyer_person_id: Option<Uuid>,
+    /// The buyer by whom its coupons were judged when an order was asked for: since then it is no secret what they did.
+    pub judged_person_id: Option<Uuid>,
     /// When it was created.
     pub created_at: DateTimeUtc,
     /// When it last changed.

@@ -408,6 +408,7 @@ fn fresh_cart(account: Option<AccountId>, secret_hash: Option<String>, context: 
         order_number: None,
         merged_into: None,
         buyer,
+        judged: false,
         lines: Vec::new(),
         coupons: Vec::new(),
     }

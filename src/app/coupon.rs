@@ -13,7 +13,7 @@ use domain::coupon::{
 };
 use domain::window::Window;
 use domain::{CompanyId, CouponId, CourseId, Currency, Id, Money, ProductId, ProviderId, SessionId, text};
-use sea_orm::DatabaseTransaction;
+use sea_orm::{ConnectionTrait, DatabaseTransaction};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -72,9 +72,9 @@ pub struct CouponWish {
     pub starts_at: Option<Option<DateTime<Utc>>>,
     /// End of its window.
     pub ends_at: Option<Option<DateTime<Utc>>>,
-    /// First day of its window, in the shop's zone.
+    /// First day of its window, in the zone of its companies if they share one, else in the shop's.
     pub first_day: Option<Option<NaiveDate>>,
-    /// Last day of its window, in the shop's zone; it still belongs to it.
+    /// Last day of its window, in the same zone; it still belongs to it.
     pub last_day: Option<Option<NaiveDate>>,
     /// How often it can be used.
     pub total_uses: Option<Option<i64>>,
@@ -232,7 +232,8 @@ impl App {
         };
         self.check_ids(&mut faults, &cmd.wish).await?;
         let draft = Draft::new(cmd.wish.kind.unwrap_or(CouponKind::Discount));
-        let rules = match cmd.wish.apply(draft, self.shop.time_zone).and_then(Draft::check) {
+        let zone = self.zone_of_coupon(self.db.read(), &cmd.wish, &[]).await?;
+        let rules = match cmd.wish.apply(draft, zone).and_then(Draft::check) {
             Ok(rules) => Some(rules),
             Err(refusals) => {
                 refusals.into_iter().for_each(|refusal| faults.add(refusal));
@@ -275,7 +276,8 @@ impl App {
             let message = format!("The coupon is in version {}, not {expected}; read it again and repeat the change.", held.version);
             return Err(Error::refused(Code::CouponChanged, ["expectedVersion"], message));
         }
-        let rules = match cmd.wish.apply(Draft::of(&held.rules), self.shop.time_zone).and_then(Draft::check) {
+        let zone = self.zone_of_coupon(&txn, &cmd.wish, held.rules.limits.companies.as_slice()).await?;
+        let rules = match cmd.wish.apply(Draft::of(&held.rules), zone).and_then(Draft::check) {
             Ok(rules) => rules,
             Err(refusals) => {
                 refusals.into_iter().for_each(|refusal| faults.add(refusal));
@@ -330,6 +332,18 @@ impl App {
         self.audit(&txn, caller, "couponDeactivate", object(id), Some(told(&held, &[])), Some(told(&coupon, &[]))).await?;
         txn.commit().await?;
         Ok(coupon)
+    }
+
+    /// The zone of a coupon's days: that of the companies for whose carts it is, where they share one, else the shop's (SPEC 2).
+    async fn zone_of_coupon(&self, db: &impl ConnectionTrait, wish: &CouponWish, held: &[CompanyId]) -> Result<Tz> {
+        let companies = given(&wish.companies).unwrap_or(if wish.companies.is_some() { &[] } else { held });
+        if companies.is_empty() || !(matches!(wish.first_day, Some(Some(_))) || matches!(wish.last_day, Some(Some(_)))) {
+            return Ok(self.shop.time_zone);
+        }
+        let found = store::company::companies(db, companies).await?;
+        let mut zones = found.iter().map(|company| company.time_zone.unwrap_or(self.shop.time_zone));
+        let first = zones.next().unwrap_or(self.shop.time_zone);
+        Ok(if zones.all(|zone| zone == first) { first } else { self.shop.time_zone })
     }
 
     /// Writes codes and prefixes of a coupon.
@@ -512,6 +526,11 @@ impl App {
         with_total: bool,
     ) -> Result<Page<ReportRow>> {
         caller.require(Topic::Coupons.read())?;
+        if let (Some(from), Some(until)) = (filter.from, filter.until)
+            && from >= until
+        {
+            return Err(Error::BadInput("`filter`: `from` has to be before `until`.".to_owned()));
+        }
         Ok(store::coupon_rule::report_page(self.db.read(), filter, args, with_total).await?)
     }
 }

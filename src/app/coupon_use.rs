@@ -23,12 +23,13 @@ use crate::internal;
 use crate::store;
 use crate::store::order::Order;
 
-pub use crate::store::coupon::{CartCoupon, CouponUse, CustomerKeys};
+pub use crate::store::coupon::{CartCoupon, Coupon, CouponUse, CustomerKeys};
 
 /// For whom the coupons of a cart are judged.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Judge<'a> {
-    /// For whoever looks. Of somebody whose address was only typed nothing is told; of an account what it did itself.
+    /// For whoever looks. Of somebody whose address was only typed nothing is told, until an order was refused for it; of an account what it did
+    /// itself.
     Reading,
     /// For the order that is being placed, by this customer.
     Placing(&'a CustomerKeys),
@@ -132,7 +133,7 @@ impl App {
         let keys = match judge {
             Judge::Placing(keys) => keys,
             Judge::Reading => {
-                own_keys = self.customer_keys(db, cart, false).await?;
+                own_keys = self.customer_keys(db, cart, cart.judged).await?;
                 &own_keys
             }
         };
@@ -170,7 +171,11 @@ impl App {
     /// Replays the coupons of a cart on its lines, priced as they are without coupons.
     pub(super) fn replay_coupons(&self, cart: &Cart, offers: &[Option<&OfferView>], facts: &CartFacts) -> Replay {
         let lines: Vec<rules::LineFacts<'_>> = cart.lines.iter().zip(offers).map(|(line, offer)| line_facts(line, *offer)).collect();
-        let placed = u64::from(cart.order.is_some());
+        // An order's own uses are not held against what the cart shows of it.
+        let own = |coupon: CouponId| match cart.order {
+            Some(_) => cart.coupons.iter().filter(|held| held.gave && held.coupon.id == coupon).count() as u64,
+            None => 0,
+        };
         let added: Vec<Added<'_>> = cart
             .coupons
             .iter()
@@ -183,7 +188,7 @@ impl App {
                 void: held.code.void_at.is_some(),
                 single_use: held.code.batch.is_some(),
                 uses: Uses {
-                    coupon: held.coupon.used.saturating_sub(if held.gave { placed } else { 0 }),
+                    coupon: held.coupon.used.saturating_sub(own(held.coupon.id)),
                     code: u64::from(held.code.used_by.is_some_and(|order| Some(order) != cart.order)),
                     customer: facts.uses.get(&held.coupon.id).copied().unwrap_or(0),
                 },
@@ -241,8 +246,20 @@ impl App {
         store::coupon::insert_uses(txn, &uses).await?;
         let ids: BTreeSet<CouponId> = uses.iter().map(|used| used.coupon).collect();
         let versions = store::coupon::versions(txn, &ids.into_iter().collect::<Vec<_>>()).await?;
-        if uses.iter().any(|used| versions.get(&used.coupon) != Some(&used.coupon_version)) {
-            return Ok(Some(NoLongerGives::Changed.into()));
+        let moved: Vec<CouponId> =
+            uses.iter().filter(|used| versions.get(&used.coupon) != Some(&used.coupon_version)).map(|used| used.coupon).collect();
+        if !moved.is_empty() {
+            // Another name or a switch there and back is no other coupon.
+            let now = store::coupon::by_ids(txn, &moved).await?;
+            let priced_by = |id: CouponId| giving.iter().map(|(_, (held, _))| &held.coupon).find(|coupon| coupon.id == id);
+            let same = |coupon: &Coupon| {
+                priced_by(coupon.id).is_some_and(|before| {
+                    (&before.rules, before.active, before.archived_at) == (&coupon.rules, coupon.active, coupon.archived_at)
+                })
+            };
+            if now.len() != moved.iter().collect::<BTreeSet<_>>().len() || !now.iter().all(same) {
+                return Ok(Some(NoLongerGives::Changed.into()));
+            }
         }
         Ok(if self.counts_take(txn, &uses).await? { None } else { Some(NoLongerGives::Because(Nothing::Exhausted).into()) })
     }
@@ -304,23 +321,39 @@ impl App {
         Ok(true)
     }
 
-    /// Whether the uses of an order that lapsed could be taken anew.
+    /// Whether the uses of an order that lapsed could be taken anew, now and by its customer. Whoever asks holds the order's cart, so that no
+    /// placing of it waits for the customer meanwhile.
     ///
     /// # Errors
     /// The database's.
     pub(super) async fn uses_there(&self, txn: &DatabaseTransaction, order: &Order) -> Result<bool> {
         let uses = store::coupon::uses_of_orders(txn, &[order.id]).await?.remove(&order.id).unwrap_or_default();
-        if uses.iter().all(|used| !used.counted && !used.single_use) {
+        if uses.is_empty() {
             return Ok(true);
         }
-        let coupons = store::coupon::by_ids(txn, &uses.iter().map(|used| used.coupon).collect::<Vec<_>>()).await?;
+        let ids: Vec<CouponId> = uses.iter().map(|used| used.coupon).collect::<BTreeSet<_>>().into_iter().collect();
+        let coupons = store::coupon::by_ids(txn, &ids).await?;
         let codes = store::coupon::codes_by_ids(txn, &uses.iter().map(|used| used.code_id).collect::<Vec<_>>()).await?;
-        Ok(uses.iter().all(|used| {
-            let limited = coupons.iter().find(|coupon| coupon.id == used.coupon).filter(|_| used.counted);
+        let emails = uses.iter().flat_map(|used| [Some(&used.email_hash), used.account_email_hash.as_ref()]).flatten().cloned();
+        let keys = CustomerKeys { account: order.account, emails: emails.collect() };
+        let hangs = uses.iter().any(|used| used.audience != rules::Audience::Any)
+            || coupons.iter().any(|coupon| coupon.rules.uses_per_customer.is_some());
+        let (mut by_customer, mut customer) = (HashMap::new(), Customer { has_paid: false, new_pending: false });
+        if hangs {
+            store::coupon::lock_customer(txn, &keys).await?;
+            by_customer = store::coupon::uses_by(txn, &keys, &ids, Some(order.id)).await?;
+            customer = store::coupon::customer(txn, &keys, Some(order.id)).await?;
+        }
+        let free = |used: &CouponUse| {
             let code = codes.iter().find(|code| code.id == used.code_id).filter(|_| used.single_use);
-            limited.is_none_or(|coupon| coupon.rules.total_uses.is_none_or(|limit| coupon.used < u64::from(limit)))
-                && code.is_none_or(|code| code.used_by.is_none() && code.void_at.is_none())
-        }))
+            code.is_none_or(|code| code.used_by.is_none() && code.void_at.is_none())
+        };
+        Ok(uses.iter().all(free)
+            && coupons.iter().all(|coupon| {
+                let wanted: Vec<&CouponUse> = uses.iter().filter(|used| used.coupon == coupon.id).collect();
+                let others = Uses { coupon: coupon.used, code: 0, customer: by_customer.get(&coupon.id).copied().unwrap_or(0) };
+                others.leave_room(&coupon.rules, wanted.len() as u64) && wanted.iter().all(|used| used.audience.admits(customer))
+            }))
     }
 }
 

@@ -90,6 +90,9 @@ impl App {
         let Some(email) = &buyer.email else { return Ok(None) };
         let (account, made) = self.account_for(txn, order.buyer, email).await?;
         store::order::set_account(txn, order.id, account).await?;
+        if order.lines.iter().any(|line| line.coupon.is_some()) {
+            store::coupon::uses_belong(txn, order.id, account).await?;
+        }
         if made {
             self.link_for_receipt(txn, account, order.id).await?;
         }

@@ -184,6 +184,10 @@ impl App {
         if cart.order.is_none() {
             let (view, _) = self.cart_to_place(&txn, caller, cart).await?;
             self.cart_shown_save(&txn, &view).await?;
+            // The refusal says what the coupons are to this buyer; from here on the cart does too.
+            if let Some(buyer) = view.cart.buyer.as_ref().filter(|_| !view.cart.coupons.is_empty()) {
+                store::cart::judged(&txn, cmd.cart, buyer.id).await?;
+            }
         }
         txn.commit().await?;
         Ok(Placed::Changed(cmd.cart, vec![refusal]))

@@ -502,6 +502,10 @@ impl App {
         let now = self.now();
         let lapsed = order.status == OrderStatus::Lapsed;
         let products: Vec<_> = order.lines.iter().map(|line| line.product).collect();
+        if lapsed {
+            // A placing holds its cart before its customer; so does late money that takes its coupons anew.
+            store::cart::hold(txn, order.cart).await?;
+        }
         let facts = SettleFacts {
             order: order.status,
             payment: &attempt.state,

@@ -8,8 +8,9 @@ use std::any::TypeId;
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
 use std::hash::Hash;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::Poll;
+use std::task::{Poll, Wake, Waker};
 use std::time::Duration;
 
 use async_graphql::dataloader::{DataLoader, Loader};
@@ -17,6 +18,7 @@ use async_graphql::{Context, Data, Executor, Request, Response, ServerError};
 use domain::{CouponId, CourseId, DiscountScheduleId, EnrollmentId, GroupId, LibraryId, ProductId, ProviderId, SessionId};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, FuturesUnordered, StreamExt};
+use futures_util::task::AtomicWaker;
 use uuid::Uuid;
 
 use super::BursarSchema;
@@ -189,7 +191,8 @@ impl Executor for Batching {
         let (request, queue) = self.equip(request);
         let mut main = Box::pin(self.schema.execute(request));
         let mut running = FuturesUnordered::new();
-        poll_fn(move |cx| queue.drive(&mut running, cx, |cx| main.as_mut().poll(cx))).await
+        let woken = Arc::default();
+        poll_fn(move |cx| queue.drive(&mut running, &woken, cx, |cx| main.as_mut().poll(cx))).await
     }
 
     fn execute_stream(&self, request: Request, session_data: Option<Arc<Data>>) -> BoxStream<'static, Response> {
@@ -219,7 +222,26 @@ impl Batching {
         let (request, queue) = self.equip(request);
         let mut main = Executor::execute_stream(&self.schema, request, session_data);
         let mut running = FuturesUnordered::new();
-        stream::poll_fn(move |cx| queue.drive(&mut running, cx, |cx| main.poll_next_unpin(cx))).boxed()
+        let woken = Arc::default();
+        stream::poll_fn(move |cx| queue.drive(&mut running, &woken, cx, |cx| main.poll_next_unpin(cx))).boxed()
+    }
+}
+
+/// Passes wakings on and remembers that there was one.
+#[derive(Default)]
+struct Woken {
+    yes: AtomicBool,
+    outer: AtomicWaker,
+}
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.yes.store(true, Ordering::SeqCst);
+        self.outer.wake();
     }
 }
 
@@ -233,15 +255,25 @@ impl Queue {
     }
 
     /// Lets `main` go on as far as it can, then the batches that it waits for, and so on until it is ready or everything waits.
+    ///
+    /// A `main` that waits and was woken meanwhile can go on: a long list is polled in pieces, of which each but the last asks to be polled
+    /// again. It is, by whoever polls us and was woken with it, before any batch begins.
     fn drive<T>(
         &self,
         running: &mut FuturesUnordered<BoxFuture<'static, ()>>,
+        woken: &Arc<Woken>,
         cx: &mut std::task::Context<'_>,
         mut main: impl FnMut(&mut std::task::Context<'_>) -> Poll<T>,
     ) -> Poll<T> {
+        woken.outer.register(cx.waker());
+        let waker = Waker::from(woken.clone());
         loop {
-            if let Poll::Ready(ready) = main(cx) {
+            woken.yes.store(false, Ordering::SeqCst);
+            if let Poll::Ready(ready) = main(&mut std::task::Context::from_waker(&waker)) {
                 return Poll::Ready(ready);
+            }
+            if woken.yes.load(Ordering::SeqCst) {
+                return Poll::Pending;
             }
             running.extend(std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner)));
             match running.poll_next_unpin(cx) {

@@ -49,6 +49,8 @@ pub struct Cart {
     pub merged_into: Option<CartId>,
     /// Who buys: as set on the cart, else the account's person.
     pub buyer: Option<Person>,
+    /// Whether a placing was refused after its coupons were judged by this buyer, who was told why: from then on the cart shows it.
+    pub judged: bool,
     /// The lines in order of adding.
     pub lines: Vec<CartLine>,
     /// The codes in order of adding.
@@ -89,6 +91,7 @@ pub async fn insert(txn: &DatabaseTransaction, new: &Cart, now: DateTime<Utc>) -
         order_id: Set(None),
         merged_into: Set(None),
         buyer_person_id: Set(None),
+        judged_person_id: Set(None),
         created_at: Set(now),
         touched_at: Set(now),
     })
@@ -114,6 +117,15 @@ pub async fn lock(txn: &DatabaseTransaction, id: CartId) -> Result<Option<Cart>,
         Some(id) => by_id(txn, id).await,
         None => Ok(None),
     }
+}
+
+/// Holds a cart's row.
+///
+/// # Errors
+/// The database's.
+pub async fn hold(txn: &DatabaseTransaction, id: CartId) -> Result<(), DbErr> {
+    locked(txn, cart::Entity::find_by_id(id.uuid())).await?;
+    Ok(())
 }
 
 /// An account's open cart of this company and currency, the one last used, holding its row.
@@ -285,6 +297,19 @@ pub async fn ordered(txn: &DatabaseTransaction, id: CartId, order: OrderId, now:
     Ok(done.rows_affected == 1)
 }
 
+/// Keeps that the coupons of a cart were judged by this buyer.
+///
+/// # Errors
+/// The database's.
+pub async fn judged(txn: &DatabaseTransaction, id: CartId, buyer: PersonId) -> Result<(), DbErr> {
+    cart::Entity::update_many()
+        .col_expr(cart::Column::JudgedPersonId, Expr::value(buyer.uuid()))
+        .filter(cart::Column::Id.eq(id.uuid()))
+        .exec(txn)
+        .await?;
+    Ok(())
+}
+
 /// Opens the cart again whose order was cancelled or lapsed; says whether it was that order's.
 ///
 /// # Errors
@@ -323,6 +348,7 @@ struct Row {
     person_name: Option<String>,
     person_address: Option<Json>,
     has_coupons: bool,
+    judged_person_id: Option<Uuid>,
 }
 
 fn select() -> Select<cart::Entity> {
@@ -381,6 +407,7 @@ async fn load(db: &impl ConnectionTrait, select: Select<cart::Entity>) -> Result
         order: row.order_id.map(Into::into),
         order_number: row.order_number,
         merged_into: row.merged_into.map(Into::into),
+        judged: row.judged_person_id.is_some() && row.judged_person_id == row.person_id,
         buyer: buyer.transpose()?,
         lines: lines.into_iter().map(|(line, learner)| line_from_row(line, learner)).collect::<Result<_, _>>()?,
         coupons,

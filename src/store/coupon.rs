@@ -457,6 +457,20 @@ pub async fn move_uses(txn: &DatabaseTransaction, order: OrderId, to: UseState, 
     Ok(())
 }
 
+/// Says whose the uses of an order are, once a guest's order belongs to an account.
+///
+/// # Errors
+/// The database's.
+pub async fn uses_belong(txn: &DatabaseTransaction, order: OrderId, account: AccountId) -> Result<(), DbErr> {
+    coupon_use::Entity::update_many()
+        .col_expr(coupon_use::Column::AccountId, Expr::value(account.uuid()))
+        .filter(coupon_use::Column::OrderId.eq(order.uuid()))
+        .filter(coupon_use::Column::AccountId.is_null())
+        .exec(txn)
+        .await?;
+    Ok(())
+}
+
 fn use_row(used: &CouponUse) -> Result<coupon_use::ActiveModel, DbErr> {
     Ok(coupon_use::ActiveModel {
         id: Set(used.id),

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use domain::{CouponBatchId, CouponId};
 use entity::{coupon_batch, coupon_code};
 use sea_orm::ActiveValue::{Set, Unchanged};
-use sea_orm::sea_query::{Expr, LockBehavior, LockType};
+use sea_orm::sea_query::{LockBehavior, LockType, Query};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
 };
@@ -16,7 +16,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::catalog::uuids;
-use super::{CHUNK, corrupt, rows_in};
+use super::{corrupt, rows_in};
 
 /// Many codes of one coupon, for one use each.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -133,38 +133,28 @@ pub async fn free(txn: &DatabaseTransaction, batch: CouponBatchId) -> Result<u32
     u32::try_from(free_codes(batch).count(txn).await?).map_err(corrupt)
 }
 
-/// Makes up to `most` of the newest free codes of a batch void and gives them, the newest first. A code that an order is taking at this moment
-/// counts as held, so that nobody waits here for a buyer who waits for us.
+/// Makes up to `most` of the newest free codes of a batch void and gives them, the newest first: one statement, so that the database is held no
+/// longer than it takes to write them. A code that an order is taking at this moment counts as held, so that nobody waits here for a buyer who
+/// waits for us.
 ///
 /// # Errors
 /// The database's.
 pub async fn make_void(txn: &DatabaseTransaction, batch: CouponBatchId, most: u32, now: DateTime<Utc>) -> Result<Vec<String>, DbErr> {
-    let mut voided = Vec::new();
-    while voided.len() < most as usize {
-        let left = u64::from(most) - voided.len() as u64;
-        let mut select = free_codes(batch)
-            .select_only()
-            .columns([coupon_code::Column::Id, coupon_code::Column::Code])
-            .order_by_desc(coupon_code::Column::Id)
-            .limit(left);
-        QueryTrait::query(&mut select).lock_with_behavior(LockType::NoKeyUpdate, LockBehavior::SkipLocked);
-        let rows: Vec<(Uuid, String)> = select.into_tuple().all(txn).await?;
-        if rows.is_empty() {
-            break;
-        }
-        for chunk in rows.chunks(CHUNK) {
-            let done = coupon_code::Entity::update_many()
-                .col_expr(coupon_code::Column::VoidAt, Expr::value(now))
-                .filter(coupon_code::Column::Id.is_in(chunk.iter().map(|(id, _)| *id)))
-                .filter(coupon_code::Column::UsedBy.is_null())
-                .filter(coupon_code::Column::VoidAt.is_null())
-                .exec(txn)
-                .await?;
-            if done.rows_affected != chunk.len() as u64 {
-                return Err(corrupt("a code that was held changed meanwhile"));
-            }
-        }
-        voided.extend(rows.into_iter().map(|(_, code)| code));
+    let mut newest =
+        free_codes(batch).select_only().column(coupon_code::Column::Id).order_by_desc(coupon_code::Column::Id).limit(u64::from(most));
+    QueryTrait::query(&mut newest).lock_with_behavior(LockType::NoKeyUpdate, LockBehavior::SkipLocked);
+    let mut update = Query::update();
+    update
+        .table(coupon_code::Entity)
+        .value(coupon_code::Column::VoidAt, now)
+        .and_where(coupon_code::Column::Id.in_subquery(newest.into_query()))
+        .returning(Query::returning().columns([coupon_code::Column::Id, coupon_code::Column::Code]));
+    let rows = txn.query_all(&update).await?;
+    let mut voided = Vec::with_capacity(rows.len());
+    for row in rows {
+        let code: (Uuid, String) = (row.try_get_by_index(0)?, row.try_get_by_index(1)?);
+        voided.push(code);
     }
-    Ok(voided)
+    voided.sort_unstable_by(|one, other| other.0.cmp(&one.0));
+    Ok(voided.into_iter().map(|(_, code)| code).collect())
 }

@@ -207,6 +207,73 @@ async fn r74_c09_codes_and_prefixes_are_unique_in_the_shop() {
     assert_eq!((done, refused), (1, 7), "{answers:#?}");
 }
 
+/// c11, SPEC 2: the days of a coupon for one company's carts are that company's: its last day ends at midnight there.
+#[tokio::test]
+async fn c11_the_days_of_a_companys_coupon_are_those_of_its_zone() {
+    let shop = TestApp::new().await;
+    let company = async |name: &str, zone: &str| {
+        let input = json!({ "name": name, "type": "RETAIL", "timeZone": zone });
+        id(&shop.act(&shop.operator(), "companyCreate", input, "company { id }").await["company"])
+    };
+    let (york, warsaw) = (company("York", "America/New_York").await, company("Warsaw", "Europe/Warsaw").await);
+    let days = json!({ "firstDay": "2026-07-01", "lastDay": "2026-07-06" });
+    for (code, companies, starts, ends) in [
+        ("ONE", vec![&york], "2026-07-01T04:00:00+00:00", "2026-07-07T04:00:00+00:00"),
+        ("TWO", vec![&york, &warsaw], "2026-07-01T00:00:00+00:00", "2026-07-07T00:00:00+00:00"),
+        ("NONE", vec![], "2026-07-01T00:00:00+00:00", "2026-07-07T00:00:00+00:00"),
+    ] {
+        let mut more = days.clone();
+        more["companyIds"] = json!(companies);
+        let coupon_id = ten_percent(&shop, code, more).await;
+        let rules = coupon(&shop, &coupon_id, "rules { startsAt endsAt }").await["rules"].clone();
+        assert_eq!(rules, json!({ "startsAt": starts, "endsAt": ends }), "{code}");
+        if code == "ONE" {
+            let input = json!({ "id": coupon_id, "lastDay": "2026-12-24" });
+            assert_eq!(changed(&shop, input).await["rules"]["endsAt"], "2026-12-25T05:00:00+00:00", "its companies stayed");
+        }
+    }
+}
+
+/// R74: many codes given at once, by several operators and in different orders, go to one of them; the others are told which are taken.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn r74_codes_given_at_once_in_other_orders_go_to_one() {
+    let shop = TestApp::new().await;
+    for round in 0..4 {
+        let codes: Vec<String> = (0..200).map(|number| format!("R{round}-{number}")).collect();
+        let reversed: Vec<&String> = codes.iter().rev().collect();
+        let input = |codes: Value| json!({ "input": { "kind": "DISCOUNT", "percent": "10", "codes": codes } });
+        let query = "mutation($input: CouponCreateInput!) { couponCreate(input: $input) { coupon { id } userErrors { code } } }";
+        let operator = shop.operator();
+        let answers = join_all([json!(codes), json!(reversed), json!(codes), json!(reversed)].map(|codes| {
+            let shop = &shop;
+            let operator = &operator;
+            async move { shop.run(operator, query, input(codes)).await }
+        }))
+        .await;
+        assert!(answers.iter().all(|answer| answer.get("errors").is_none()), "no fault: {answers:#?}");
+        let made = answers.iter().filter(|answer| answer["data"]["couponCreate"]["coupon"].is_object()).count();
+        let taken = answers.iter().filter(|answer| answer["data"]["couponCreate"]["userErrors"][0]["code"] == "COUPON_CODE_TAKEN").count();
+        assert_eq!((made, taken), (1, 3));
+    }
+}
+
+/// SPEC 13: a list of coupons with all that belongs to each costs the same statements for one and for a hundred.
+#[tokio::test]
+async fn a_list_of_coupons_is_a_fixed_number_of_statements() {
+    let shop = TestApp::new().await;
+    for number in 0..100 {
+        ten_percent(&shop, &format!("C{number}"), json!({})).await;
+    }
+    let query = "query($first: Int) { coupons(first: $first) { nodes { codes prefixes batches { id } } } }";
+    for first in [1, 40, 100] {
+        let (answer, count) = shop.counted(&shop.operator(), query, json!({ "first": first })).await;
+        assert_eq!(answer["data"]["coupons"]["nodes"].as_array().expect("nodes").len(), first);
+        assert_eq!(count, 3, "of {first}");
+    }
+    let report = "{ couponReport(filter: { from: \"2026-02-01T00:00:00Z\", until: \"2026-01-01T00:00:00Z\" }) { totalCount } }";
+    assert_eq!(shop.top_level_code(&shop.operator(), report, json!({})).await, "BAD_INPUT");
+}
+
 /// R36: the first letters of a code say whom it is for, and creation warns of it, unless an audience is given.
 #[tokio::test]
 async fn r36_a_code_that_begins_with_new_is_warned_of() {

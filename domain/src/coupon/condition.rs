@@ -218,10 +218,9 @@ pub(super) fn may_work(added: &Added<'_>, status: CouponStatus, around: &Circums
     if !rules.limits.currencies.admits(&around.currency) {
         return Err(Nothing::OtherCurrency { currency: around.currency });
     }
-    match (rules.audience_by(added.key), around.customer) {
-        (Audience::New, Some(customer)) if !customer.is_new() => return Err(Nothing::ForNew),
-        (Audience::Recurring, Some(customer)) if !customer.has_paid => return Err(Nothing::ForRecurring),
-        _ => {}
+    let audience = rules.audience_by(added.key);
+    if around.customer.is_some_and(|customer| !audience.admits(customer)) {
+        return Err(if audience == Audience::New { Nothing::ForNew } else { Nothing::ForRecurring });
     }
     match rules.uses_per_customer {
         Some(limit) if added.uses.customer.saturating_add(u64::from(inside)) >= u64::from(limit) => Err(Nothing::CustomerLimit { limit }),

@@ -78,6 +78,14 @@ impl Uses {
     }
 }
 
+impl Uses {
+    /// Whether so many more uses of one order keep within the limits of the coupon, in all and by its customer.
+    pub fn leave_room(&self, rules: &Rules, wanted: u64) -> bool {
+        let within = |limit: Option<u32>, used: u64| limit.is_none_or(|limit| used.saturating_add(wanted) <= u64::from(limit));
+        within(rules.total_uses, self.coupon) && within(rules.uses_per_customer, self.customer)
+    }
+}
+
 /// Why a code is not put into a cart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AddRefusal {
