@@ -26,7 +26,7 @@ use crate::app::key::ServiceKeyCreate;
 use crate::config::{Configuration, FILE_VARIABLE, LogFormat, LogSettings, unread_variables};
 use crate::serve::{self, Playground, say};
 use crate::start::Surroundings;
-use crate::{doctor, graphql, start, worker};
+use crate::{adapter, doctor, graphql, start, worker};
 
 /// The commerce backend for people who sell learning.
 #[derive(Debug, Parser)]
@@ -71,6 +71,11 @@ enum Command {
     Import {
         #[command(subcommand)]
         what: Import,
+    },
+    /// Payment adapters
+    Adapter {
+        #[command(subcommand)]
+        action: Adapter,
     },
     /// Say what is set up wrong, and how to mend it
     Doctor {
@@ -117,6 +122,15 @@ enum Import {
         /// Provider of courses whose row names none
         #[arg(long, value_name = "NAME")]
         provider: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Adapter {
+    /// Begin the crate of a payment gateway in this repository, and register it; docs/adding-a-payment-adapter.md goes on from there
+    New {
+        /// Its name, such as acme_pay
+        name: String,
     },
 }
 
@@ -236,6 +250,13 @@ impl Program {
             Command::Import { what: Import::Courses { place, file, dry_run, encoding, provider } } => {
                 let app = self.open(read(config, place)?).await?;
                 import_courses(&app, &file, CourseImport { dry_run, encoding, provider, currency: None }).await
+            }
+            Command::Adapter { action: Adapter::New { name } } => {
+                for path in adapter::begin(std::path::Path::new("."), &name)? {
+                    say(&format!("wrote {}", path.display()));
+                }
+                say(&format!("go on with docs/adding-a-payment-adapter.md; cargo test -p bursar-{name} shows what is left"));
+                Ok(())
             }
             Command::Doctor { place } => doctor::run(&read(config, place)?, &self.factories).await,
             Command::Migrate { place, action } => migrate(&read(config, place)?, action).await,

@@ -3,6 +3,7 @@
 //! Rooms, from the outside in: [`http`] → [`graphql`] → [`app`] → the domain and the [`store`]; the [`worker`] calls [`app`] too.
 //! ARCHITECTURE.md has the map.
 
+pub mod adapter;
 pub mod app;
 pub mod cli;
 pub mod config;

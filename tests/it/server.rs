@@ -11,7 +11,7 @@ const COURSE: &str =
     "mutation($input: CourseCreateInput!) { courseCreate(input: $input) { course { id } userErrors { code field message } } }";
 
 /// A guest's cart with one of this SKU and its buyer; its id and secret.
-async fn cart(server: &Server, sku: &str, email: &str) -> (String, String) {
+pub async fn cart(server: &Server, sku: &str, email: &str) -> (String, String) {
     let create = "mutation($sku: String) { cartCreate(input: { sku: $sku }) { secret cart { id } userErrors { code field message } } }";
     let made = server.ok(&[], create, json!({ "sku": sku })).await["cartCreate"].clone();
     let text = |value: &Value| value.as_str().expect("a text").to_owned();
@@ -34,7 +34,7 @@ fn place(cart: &str, token: &str) -> Value {
 }
 
 /// Asks for the order until its status is `wanted`.
-async fn becomes(server: &Server, secret: &str, order: &Value, wanted: &str) {
+pub async fn becomes(server: &Server, secret: &str, order: &Value, wanted: &str) {
     let query = "query($id: ID!) { order(id: $id) { status } }";
     for _ in 0..600 {
         let data = server.ok(&[("Cart-Secret", secret)], query, json!({ "id": order })).await;
