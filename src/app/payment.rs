@@ -31,6 +31,10 @@ pub use crate::store::payment::{Dispute, Origin, Payment, Refund, RefundLine};
 /// How often a gateway that cannot be reached is asked to start before the attempt fails and the buyer may try another way.
 const START_TRIES: u32 = 4;
 
+/// For so long a start of unknown outcome is sent again under its own id where nothing can be looked up by it. Gateways forget such ids, the
+/// quickest of those that we know after six hours.
+const START_AGAIN_WITHIN: TimeDelta = TimeDelta::hours(3);
+
 /// By which road an answer came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Road {
@@ -102,7 +106,7 @@ impl News {
     }
 }
 
-const fn status_of(status: port::PaymentStatus) -> PaymentStatus {
+pub(crate) const fn status_of(status: port::PaymentStatus) -> PaymentStatus {
     match status {
         port::PaymentStatus::Created => PaymentStatus::Created,
         port::PaymentStatus::RequiresAction => PaymentStatus::RequiresAction,
@@ -307,14 +311,27 @@ impl App {
         let capabilities = instance.gateway.descriptor().capabilities;
         let ctx = OpContext::new(format!("{}:ask", attempt.id), self.now());
         if let Some(reference) = attempt.reference.as_deref().filter(|_| capabilities.lookup.reads()).map(PaymentRef::new) {
-            match instance.gateway.fetch(&ctx, &reference).await {
-                Ok(snapshot) => return self.settle_payment(attempt.id, News::snapshot(Road::Poll, &reference, &snapshot)).await,
-                Err(GatewayError::NotFound) => {}
-                Err(error) => return Err(internal!("fetch: {error}")),
+            if capabilities.confirm_step {
+                // Reading alone makes no payment of this gateway final, and the browser that should have come back may never come.
+                let query = ReturnQuery { payment_id: attempt.id, reference: Some(reference), query: String::new() };
+                let observations = instance.gateway.complete_return(&ctx, query).await.map_err(|error| internal!("complete: {error}"))?;
+                let heard = !observations.is_empty();
+                for observation in observations {
+                    self.observe(&attempt.gateway, Road::Poll, observation).await?;
+                }
+                if heard {
+                    return Ok(());
+                }
+            } else {
+                match instance.gateway.fetch(&ctx, &reference).await {
+                    Ok(snapshot) => return self.settle_payment(attempt.id, News::snapshot(Road::Poll, &reference, &snapshot)).await,
+                    Err(GatewayError::NotFound) => {}
+                    Err(error) => return Err(internal!("fetch: {error}")),
+                }
             }
         }
         if !capabilities.lookup.finds() {
-            return Ok(());
+            return self.start_again(instance, attempt).await;
         }
         match instance.gateway.find(&ctx, attempt.id).await {
             Ok(Found::Present(Located { reference, snapshot })) => {
@@ -332,6 +349,41 @@ impl App {
             }
             Ok(Found::Absent | Found::CannotTell) => Ok(()),
             Err(error) => Err(internal!("find: {error}")),
+        }
+    }
+
+    /// Settles a start of unknown outcome where the gateway finds nothing by our id: the same operation again gives what the first try made, and
+    /// makes it only if there is nothing. The buyer pays on the gateway's page, so a payment of which nobody got the address charges nobody.
+    async fn start_again(&self, instance: &Instance, attempt: &Payment) -> Result<()> {
+        let capabilities = instance.gateway.descriptor().capabilities;
+        let unknown = attempt.state.status == PaymentStatus::Unknown && attempt.reference.is_none();
+        let recognised = capabilities.idempotency.start != IdempotencyKey::None && capabilities.redirect;
+        if !unknown || !recognised || self.now() - attempt.created_at > START_AGAIN_WITHIN {
+            return Ok(());
+        }
+        let order = self.order_row(attempt.order).await?;
+        if order.status != OrderStatus::PendingPayment {
+            return Ok(());
+        }
+        let request = self.start_request(instance, &order, attempt).await?;
+        let ctx = OpContext::new(attempt.id.to_string(), self.now()).with_attempt(attempt.polls + 2);
+        match instance.gateway.start(&ctx, request).await {
+            Ok(started) => {
+                let mut news = News::snapshot(Road::Poll, &started.reference, &started.snapshot);
+                news.next_action = Some(started.next_action);
+                self.settle_payment(attempt.id, news).await
+            }
+            Err(GatewayError::Declined(decline)) => {
+                let mut news = News::status(Road::Poll, PaymentStatus::Failed, json!({ "code": decline.provider_code }));
+                news.decline = Some(decline.category);
+                self.settle_payment(attempt.id, news).await
+            }
+            Err(GatewayError::UnknownOutcome { reference: Some(reference), detail }) => {
+                let mut news = News::status(Road::Poll, PaymentStatus::Unknown, json!({ "why": detail.to_string() }));
+                news.reference = Some(reference.as_str().to_owned());
+                self.settle_payment(attempt.id, news).await
+            }
+            Err(error) => Err(internal!("start again: {error}")),
         }
     }
 
@@ -634,7 +686,14 @@ impl App {
     pub async fn gateway_event_apply(&self, event: Uuid) -> Result<Ran> {
         let Some((gateway, notification)) = store::payment::pending_event(self.db.read(), event).await? else { return Ok(Ran::Done) };
         let instance = self.gateways.get(&gateway).ok_or_else(|| internal!("the gateway {gateway} is no longer configured"))?;
-        let notification: Notification = serde_json::from_value(notification)?;
+        let mut notification: Notification = serde_json::from_value(notification)?;
+        if let Some(id) = notification.payment_id
+            && let Some(known) = store::payment::by_id(self.db.read(), id).await?.filter(|payment| payment.gateway == gateway)
+            && let Some(reference) = known.reference
+        {
+            // What the shop knows of its payment counts, not what a message says of it.
+            notification.reference = Some(PaymentRef::new(reference));
+        }
         let ctx = OpContext::new(event.to_string(), self.now());
         let observations = instance.gateway.resolve(&ctx, &notification).await.map_err(|error| internal!("resolve: {error}"))?;
         for observation in observations {

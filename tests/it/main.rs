@@ -20,6 +20,7 @@ mod migration;
 mod offer;
 mod order;
 mod past;
+mod payment;
 mod price;
 mod process;
 mod readme;

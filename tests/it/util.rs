@@ -75,6 +75,11 @@ impl TestApp {
         Self::made(|_| {}, change).await
     }
 
+    /// A shop with nothing in it, and these gateways instead of the embedded ones.
+    pub async fn paid_by(gateways: Gateways) -> Self {
+        Self::made(|_| {}, |embedded| *embedded = gateways).await
+    }
+
     async fn made(change: impl FnOnce(&mut ShopSettings), change_gateways: impl FnOnce(&mut Gateways)) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let options = database(&dir).await;

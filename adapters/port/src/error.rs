@@ -227,19 +227,23 @@ pub enum WebhookError {
     /// Authentic, but not what the gateway documents.
     #[error("the body cannot be read: {0}")]
     Malformed(Detail),
+    /// Whether it is authentic cannot be told now; the gateway shall send it again.
+    #[error("the delivery cannot be checked now: {0}")]
+    Unavailable(Detail),
     /// This gateway sends no webhooks.
     #[error("this gateway sends no webhooks")]
     NotSupported,
 }
 
 impl WebhookError {
-    /// The HTTP status to answer with: always 4xx, so that 5xx keeps meaning "could not be stored, send it again".
+    /// The HTTP status to answer with: 4xx, because 5xx means "could not be checked or stored, send it again".
     pub const fn status(&self) -> u16 {
         match self {
             Self::MissingSignature | Self::BadSignature | Self::Stale => 401,
             Self::TooLarge => 413,
             Self::WrongAccount | Self::Malformed(_) => 400,
             Self::NotSupported => 404,
+            Self::Unavailable(_) => 503,
         }
     }
 }

@@ -125,8 +125,8 @@ pub trait PaymentGateway: fmt::Debug + Send + Sync {
         Err(GatewayError::NotSupported { operation: "find" })
     }
 
-    /// Authenticates a delivery on its raw bytes and names what it is about. Does no network call and changes nothing: the caller stores the
-    /// notifications, sends the reply, and has a worker [`resolve`](Self::resolve) them.
+    /// Authenticates a delivery on its raw bytes and names what it is about. Changes nothing, and calls nobody, unless it takes a certificate of
+    /// the gateway's that is not kept yet: the caller stores the notifications, sends the reply, and has a worker [`resolve`](Self::resolve) them.
     ///
     /// # Errors
     /// [`WebhookError::NotSupported`] where [`Capabilities::webhooks`] is [`WebhookSupport::None`].
@@ -135,6 +135,9 @@ pub trait PaymentGateway: fmt::Debug + Send + Sync {
     }
 
     /// What a stored notification means now; may ask the gateway. No information is no observation: an event of unknown kind gives none.
+    ///
+    /// The notification's reference is the one that `start` gave wherever the caller knows it, whatever the report said.
+    /// With [`Capabilities::confirm_step`] this is also what makes a payment final, as is [`complete_return`](Self::complete_return).
     ///
     /// # Errors
     /// As for a read.

@@ -58,7 +58,9 @@ async fn one_object(kit: &Kit<'_>) -> Check {
     for again in join_all((0..10).map(|_| kit.start_patiently(&request))).await {
         let again = good("the same start again", again)?;
         ensure!(again.reference == first.reference, "a second object {} beside {}", again.reference, first.reference);
-        ensure!(again.next_action == first.next_action, "another next action");
+        // A natural key finds the object again, but not always the address of its page.
+        let forgotten = kit.capabilities.idempotency.start == IdempotencyKey::NaturalKey && again.next_action == NextAction::None;
+        ensure!(again.next_action == first.next_action || forgotten, "another next action");
     }
     let parallel = kit.scripted(Scenario::Approve, kit.amount(1_000)).or_else(|_| kit.scripted(Scenario::Redirect, kit.amount(1_000)))?;
     let mut references = Vec::new();
