@@ -33,6 +33,9 @@ async fn main() -> ExitCode {
         sandboxes.clone(),
         Arc::new(manual::ManualFactory),
         Arc::new(stripe::StripeFactory),
+        Arc::new(przelewy24::Przelewy24Factory),
+        Arc::new(payu::PayUFactory),
+        Arc::new(paypal::PayPalFactory),
         // Above this line `bursar adapter new` adds the next one.
     ];
     Program { factories, playground: sandboxes }.run(cli).await
