@@ -50,6 +50,7 @@ pub mod order_view;
 pub mod payment;
 pub mod price;
 pub mod product;
+pub mod reconciliation;
 pub mod refund;
 pub mod secrets;
 pub mod seed;

@@ -27,6 +27,7 @@ pub mod offer;
 pub mod order;
 pub mod price;
 pub mod product;
+pub mod reconciliation;
 pub mod scalar;
 mod shape;
 pub mod shop;
@@ -51,6 +52,7 @@ pub struct Query(
     audit::AuditQuery,
     learning::LearningQuery,
     order::OrderQuery,
+    reconciliation::ReconciliationQuery,
     token::TokenQuery,
     job::JobQuery,
 );

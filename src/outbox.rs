@@ -60,6 +60,11 @@ pub enum Job {
         /// The stored event.
         event: Uuid,
     },
+    /// Compare payments with their gateways.
+    Reconcile {
+        /// The night's run.
+        night: String,
+    },
 }
 
 impl Job {
@@ -76,6 +81,7 @@ impl Job {
             Self::Refund { .. } => "Refund",
             Self::CouponBatch { .. } => "CouponBatch",
             Self::ApplyGatewayEvent { .. } => "ApplyGatewayEvent",
+            Self::Reconcile { .. } => "Reconcile",
         }
     }
 }

@@ -42,6 +42,7 @@ pub mod person;
 pub mod price;
 pub mod product;
 pub mod reading;
+pub mod reconciliation;
 pub mod search;
 pub mod token;
 

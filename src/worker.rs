@@ -13,7 +13,15 @@ const POLL: Duration = Duration::from_secs(1);
 
 /// Runs due jobs until `stop`.
 pub async fn run(app: Arc<App>, stop: CancellationToken) {
+    let mut begun = None;
     loop {
+        // Once a night; of several processes one begins it.
+        if begun != Some(app.night()) {
+            match app.reconciliation_begin().await {
+                Ok(_) => begun = Some(app.night()),
+                Err(error) => tracing::error!(error = format!("{error:#}"), "the comparison with the gateways cannot begin"),
+            }
+        }
         match app.run_due_jobs().await {
             Ok(_) => {}
             Err(error) => tracing::error!(error = format!("{error:#}"), "the worker cannot reach its jobs"),

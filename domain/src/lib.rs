@@ -18,6 +18,7 @@
 //! - [`payment`]: a payment attempt and the one function that moves it.
 //! - [`order`]: orders, and what arriving money means for them.
 //! - [`refund`]: what can go back, of which line, and whose access ends with it.
+//! - [`reconciliation`]: what differs between the shop's books and a gateway's, and what an operator should look at.
 //! - [`token`]: registration tokens and their codes.
 //! - [`entitlement`]: grants, their clocks and queues, the frozen course list, how far a learner got.
 
@@ -38,6 +39,7 @@ pub mod order;
 pub mod payment;
 pub mod person;
 pub mod pricing;
+pub mod reconciliation;
 pub mod refund;
 pub mod refusal;
 pub mod terms;

@@ -137,6 +137,7 @@ impl App {
             Job::Refund { refund } => self.refund_send((*refund).into(), tries).await,
             Job::CouponBatch { batch } => self.coupon_batch_go_on((*batch).into()).await,
             Job::ApplyGatewayEvent { event } => self.gateway_event_apply(*event).await,
+            Job::Reconcile { night } => self.reconciliation_go_on(night).await,
         }
     }
 

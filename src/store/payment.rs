@@ -219,7 +219,7 @@ fn row_of(payment: &Payment) -> Result<payment::ActiveModel, DbErr> {
     })
 }
 
-fn from_row(row: payment::Model) -> Result<Payment, DbErr> {
+pub(super) fn from_row(row: payment::Model) -> Result<Payment, DbErr> {
     let currency = Currency::parse(&row.currency).map_err(corrupt)?;
     let money = |minor| Money::new(minor, currency);
     let review: Option<Review> = row.review_reason.as_deref().map(serde_json::from_str).transpose().map_err(corrupt)?;

@@ -24,6 +24,7 @@ mod payment;
 mod price;
 mod process;
 mod readme;
+mod reconciliation;
 mod rights;
 mod schema;
 mod seed;

@@ -137,6 +137,7 @@ const QUERIES: &[(&str, Right)] = &[
     ("orders", Person),
     ("paidNotGiven", Scoped("orders:read")),
     ("givenNotPaid", Scoped("orders:read")),
+    ("paymentProblems", Scoped("orders:read")),
     ("tokens", Person),
     ("jobs", Scoped("settings:read")),
 ];
