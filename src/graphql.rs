@@ -11,6 +11,7 @@ pub mod company;
 pub mod company_offer;
 pub mod connection;
 pub mod coupon;
+pub mod coupon_rule;
 pub mod error;
 pub mod executor;
 pub mod group;
