@@ -116,6 +116,10 @@ async fn two_stripe_accounts_sell_by_page_report_and_return() {
     let report = stripe.world().reports(&id).pop().expect("it was reported");
     assert_eq!(deliver(&server, "cards", &report, &sign("whsec_somebody_elses", &report)).await, 401);
     assert_eq!(deliver(&server, "cards-eu", &report, &sign(SECRET, &report)).await, 401, "another account's address");
+    let huge = vec![b' '; port::MAX_WEBHOOK_BYTES + 1];
+    for (gateway, body, status) in [("cards", &b""[..], 400), ("cards", b"{", 400), ("cards", &huge, 413), ("cash", &report, 404)] {
+        assert_eq!(deliver(&server, gateway, body, &sign(SECRET, body)).await, status, "{gateway}, {} bytes", body.len());
+    }
     for _ in 0..3 {
         assert_eq!(deliver(&server, "cards", &report, &sign(SECRET, &report)).await, 200);
     }

@@ -49,6 +49,7 @@ async fn the_conformance_suite_passes() {
     println!("{report}");
     assert_eq!(report.failures(), Vec::<&conformance::Row>::new());
     assert_eq!(report.passed(), [1, 2, 3, 19, 20, 21, 23, 26, 27, 31, 47, 50]);
+    assert_eq!(report.kept_in(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/gateways.md"), "manual"), Ok(()));
 }
 
 fn request(amount: Money) -> StartPayment {

@@ -193,6 +193,7 @@ async fn the_conformance_suite_passes() {
         assert_eq!(report.failures(), Vec::<&conformance::Row>::new());
         let expected: Vec<u8> = [1..=7, 10..=11, 18..=21, 23..=39, 41..=43, 45..=47, 49..=50].into_iter().flatten().collect();
         assert_eq!(report.passed(), expected);
+        assert_eq!(report.kept_in(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/gateways.md"), "sandbox"), Ok(()));
     }
 }
 

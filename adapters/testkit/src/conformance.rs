@@ -212,6 +212,34 @@ impl Report {
         self.rows.iter().filter(|row| matches!(row.outcome, Outcome::Failed(_))).collect()
     }
 
+    /// Compares the report with the section `name` of the document at `path`, which holds the report of every adapter. With
+    /// `BURSAR_UPDATE_DOCS=1` in the environment it writes the section instead.
+    ///
+    /// # Errors
+    /// The document differs, or cannot be read or written, with what to do.
+    pub fn kept_in(&self, path: &str, name: &str) -> Result<(), String> {
+        self.keep(path, name, std::env::var_os("BURSAR_UPDATE_DOCS").is_some())
+    }
+
+    fn keep(&self, path: &str, name: &str, update: bool) -> Result<(), String> {
+        // Two tests of one program may keep two sections at once.
+        static KEEPING: Mutex<()> = Mutex::new(());
+        let _kept = KEEPING.lock().unwrap_or_else(PoisonError::into_inner);
+        let document = std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
+        let section = format!("## {name}\n\n{self}");
+        let begin = document.find(&format!("## {name}\n"));
+        let end = begin.and_then(|begin| document[begin + 2..].find("\n## ").map(|at| begin + 2 + at + 1)).unwrap_or(document.len());
+        if begin.is_some_and(|begin| document[begin..end].trim_end() == section.trim_end()) {
+            return Ok(());
+        }
+        if !update {
+            return Err(format!("{path}: the section \"{name}\" is not what the suite says now; write it with BURSAR_UPDATE_DOCS=1"));
+        }
+        let (before, after) = (&document[..begin.unwrap_or(document.len())], &document[end..]);
+        let text = format!("{}\n\n{}\n\n{after}", before.trim_end(), section.trim_end());
+        std::fs::write(path, format!("{}\n", text.trim_end())).map_err(|error| format!("{path}: {error}"))
+    }
+
     /// The numbers of the checks that hold.
     pub fn passed(&self) -> Vec<u8> {
         self.rows.iter().filter(|row| row.outcome == Outcome::Passed).map(|row| row.number).collect()
@@ -461,4 +489,35 @@ impl Kit<'_> {
 /// A currency of the suite.
 pub(crate) fn currency(code: &str) -> Currency {
     Currency::parse(code).expect("a code of ISO 4217")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(outcome: Outcome) -> Report {
+        Report { adapter: "one", rows: vec![Row { number: 1, title: "it works", outcome }] }
+    }
+
+    #[test]
+    fn a_document_that_says_something_else_is_reported() {
+        let path = std::env::temp_dir().join(format!("bursar-gateways-{}.md", Uuid::now_v7()));
+        let (place, passed) = (path.to_string_lossy().into_owned(), report(Outcome::Passed));
+        let text = format!("# Gateways\n\n## one\n\n{passed}\n## two\n\nother\n");
+        std::fs::write(&path, &text).expect("a file");
+        assert_eq!(passed.keep(&place, "one", false), Ok(()));
+        let failed = report(Outcome::Failed("it broke".to_owned()));
+        for (changed, name) in [(&failed, "one"), (&passed, "two"), (&passed, "three")] {
+            assert!(changed.keep(&place, name, false).is_err_and(|error| error.contains("BURSAR_UPDATE_DOCS")), "{name}");
+        }
+        assert_eq!(std::fs::read_to_string(&path).expect("a file"), text, "nothing was written");
+        for (changed, name) in [(&failed, "one"), (&passed, "two"), (&passed, "three")] {
+            assert_eq!(changed.keep(&place, name, true), Ok(()), "{name}");
+            assert_eq!(changed.keep(&place, name, false), Ok(()), "{name}");
+        }
+        let written = std::fs::read_to_string(&path).expect("a file");
+        assert_eq!(written, format!("# Gateways\n\n## one\n\n{failed}\n## two\n\n{passed}\n## three\n\n{passed}"));
+        std::fs::remove_file(&path).expect("the file is there");
+        assert!(passed.keep(&place, "one", true).is_err());
+    }
 }

@@ -306,7 +306,7 @@ impl World {
         match (field(form, "confirm"), field(form, "payment_method")) {
             (None, _) => {}
             (Some(_), Some("pm_card_visa")) => self.pay(&id),
-            (Some(_), Some("pm_card_declined")) => {
+            (Some(_), Some("pm_card_visa_chargeDeclinedInsufficientFunds")) => {
                 let error = json!({ "type": "card_error", "code": "card_declined", "decline_code": "insufficient_funds" });
                 let intent = self.intents.get_mut(&id).expect("it was made");
                 intent["last_payment_error"] = error.clone();
@@ -316,7 +316,7 @@ impl World {
                 self.report("payment_intent.payment_failed", &intent);
                 return Err((402, json!({ "error": error })));
             }
-            (Some(_), Some("pm_card_3ds")) => {
+            (Some(_), Some("pm_card_authenticationRequired")) => {
                 let intent = self.intents.get_mut(&id).expect("it was made");
                 intent["status"] = "requires_action".into();
                 intent["next_action"] =

@@ -21,6 +21,9 @@ use uuid::Uuid;
 
 use double::{Double, KEY};
 
+/// Where the reports of all adapters are kept.
+const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/gateways.md");
+
 const CURRENT: &str = "whsec_current4711";
 const PREVIOUS: &str = "whsec_previous0815";
 
@@ -81,7 +84,7 @@ impl Harness for Account {
         match scenario {
             // On Stripe's page the buyer decides after the start.
             Scenario::Approve | Scenario::RefundPending if fields => request.token = Some("pm_card_visa".into()),
-            Scenario::Decline if fields => request.token = Some("pm_card_declined".into()),
+            Scenario::Decline if fields => request.token = Some("pm_card_visa_chargeDeclinedInsufficientFunds".into()),
             Scenario::Approve | Scenario::RefundPending | Scenario::Redirect => {}
             _ => return false,
         }
@@ -226,6 +229,7 @@ async fn the_conformance_suite_passes_on_stripes_page() {
     assert_eq!(report.failures(), Vec::<&conformance::Row>::new());
     let expected: Vec<u8> = [1..=3, 5..=15, 17..=39, 41..=43, 45..=45, 47..=47, 49..=50].into_iter().flatten().collect();
     assert_eq!(report.passed(), expected);
+    assert_eq!(report.kept_in(DOCS, "stripe, on its page"), Ok(()));
 }
 
 #[tokio::test]
@@ -235,6 +239,7 @@ async fn the_conformance_suite_passes_in_stripes_fields() {
     assert_eq!(report.failures(), Vec::<&conformance::Row>::new());
     let expected: Vec<u8> = [1..=4, 6..=15, 17..=39, 41..=43, 45..=45, 47..=47, 49..=50].into_iter().flatten().collect();
     assert_eq!(report.passed(), expected);
+    assert_eq!(report.kept_in(DOCS, "stripe, in its fields"), Ok(()));
 }
 
 #[tokio::test]
@@ -269,7 +274,7 @@ async fn a_repeated_start_tells_how_it_stands_now() {
 async fn a_token_pays_at_once_or_sends_the_buyer_to_the_bank() {
     let account = Account::open("payment_intent").await;
     let with = |token: &str| StartPayment { token: Some(token.into()), ..request(money(5_000, "EUR")) };
-    let secure = account.start(&with("pm_card_3ds")).await.expect("a payment");
+    let secure = account.start(&with("pm_card_authenticationRequired")).await.expect("a payment");
     assert_eq!(secure.snapshot.status, PaymentStatus::RequiresAction);
     assert!(matches!(secure.next_action, NextAction::Redirect { url, .. } if url == "https://hooks.stripe.example/3ds"));
     let unknown = account.start(&with("pm_nobodys")).await.expect_err("no such means of payment");
@@ -325,6 +330,60 @@ async fn a_payment_is_found_among_many() {
     }
     let found = account.gateway.find(&context("find"), wanted.payment_id).await.expect("an answer");
     assert!(matches!(&found, Found::Present(located) if located.reference == started.reference), "{found:?}");
+}
+
+/// Paid, refunded in parts, never more; refused; reserved and taken in part; given up; found by our id.
+async fn story(gateway: &Stripe) {
+    let with = |token: Option<&str>| StartPayment { token: token.map(Into::into), ..request(money(5_000, "EUR")) };
+    let start = async |asked: &StartPayment| gateway.start(&context(asked.payment_id), asked.clone()).await;
+    gateway.check(&context("check")).await.expect("the key is good");
+
+    let paid = with(Some("pm_card_visa"));
+    let started = start(&paid).await.expect("a payment");
+    assert_eq!((started.snapshot.status, started.snapshot.totals.captured), (PaymentStatus::Captured, paid.amount));
+    let Found::Present(located) = gateway.find(&context("find"), paid.payment_id).await.expect("an answer") else {
+        panic!("it is not found")
+    };
+    assert_eq!(located.reference, started.reference);
+    for (minor, left) in [(2_000, true), (3_001, false), (3_000, true)] {
+        let refund_id = domain::RefundId::new(Uuid::now_v7());
+        let asked =
+            port::RefundRequest { refund_id, payment: started.reference.clone(), amount: money(minor, "EUR"), reason: String::new() };
+        match gateway.refund(&context(refund_id), asked).await {
+            Ok(refund) => assert!(left && refund.refund_id == Some(refund_id), "{refund:?}"),
+            Err(error) => assert!(!left && matches!(error, GatewayError::InvalidRequest { .. }), "{error:?}"),
+        }
+    }
+
+    let refused = with(Some("pm_card_visa_chargeDeclinedInsufficientFunds"));
+    let declined = start(&refused).await.expect_err("no money");
+    assert!(matches!(&declined, GatewayError::Declined(why) if why.category == port::DeclineCategory::InsufficientFunds), "{declined:?}");
+
+    let reserved = StartPayment { capture: CaptureMode::Manual, ..with(Some("pm_card_visa")) };
+    let started = start(&reserved).await.expect("a reservation");
+    assert_eq!(started.snapshot.status, PaymentStatus::Authorised);
+    let taken = gateway.capture(&context(format!("{}:capture", reserved.payment_id)), &started.reference, money(4_000, "EUR"), true).await;
+    assert_eq!(taken.expect("a part is taken").totals.captured, money(4_000, "EUR"));
+
+    let open = with(None);
+    let started = start(&open).await.expect("a payment");
+    assert!(matches!(started.next_action, NextAction::ClientSecret { .. }), "{:?}", started.next_action);
+    let given_up = gateway.void(&context(format!("{}:void", open.payment_id)), &started.reference).await.expect("it is given up");
+    assert_eq!(given_up.status, PaymentStatus::Cancelled);
+}
+
+#[tokio::test]
+async fn payments_go_as_the_story_tells() {
+    story(&Account::open("payment_intent").await.gateway).await;
+}
+
+/// The same story at Stripe itself, in its test mode.
+#[tokio::test]
+#[ignore = "needs the network and an account: BURSAR_STRIPE_TEST_KEY names its secret key, sk_test_…"]
+async fn payments_against_stripes_own_test_mode() {
+    let key = std::env::var("BURSAR_STRIPE_TEST_KEY").expect("BURSAR_STRIPE_TEST_KEY is a secret key of Stripe's test mode");
+    let config = InstanceConfig { base_url: None, ..config("https://api.stripe.com", &key, "payment_intent") };
+    story(&Stripe::new(config).expect("good settings")).await;
 }
 
 #[tokio::test]
