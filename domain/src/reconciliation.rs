@@ -120,7 +120,9 @@ mod tests {
     }
 
     fn ours(status: PaymentStatus, captured: i64, refunded: i64, disputed: i64) -> PaymentState {
-        let totals = Totals { authorised: usd(captured), captured: usd(captured), refunded: usd(refunded), disputed: usd(disputed) };
+        let none = Totals::none(usd(0).currency);
+        let totals =
+            Totals { authorised: usd(captured), captured: usd(captured), refunded: usd(refunded), disputed: usd(disputed), ..none };
         PaymentState { status, totals, ..PaymentState::created(usd(2_000)) }
     }
 
