@@ -12,6 +12,7 @@ use anyhow::{Context, anyhow};
 use clap::{Args, Parser, Subcommand};
 use domain::CompanyId;
 use domain::account::KeyRole;
+use domain::enrolling::Verdict;
 use indicatif::ProgressBar;
 use port::GatewayFactory;
 use secrecy::{ExposeSecret, SecretString};
@@ -22,6 +23,7 @@ use crate::app::App;
 use crate::app::caller::{Caller, Scope, Scopes};
 use crate::app::entropy::SystemClock;
 use crate::app::import::CourseImport;
+use crate::app::import::enrollment::EnrollmentImport;
 use crate::app::key::ServiceKeyCreate;
 use crate::config::{Configuration, FILE_VARIABLE, LogFormat, LogSettings, unread_variables};
 use crate::serve::{self, Playground, say};
@@ -122,6 +124,25 @@ enum Import {
         /// Provider of courses whose row names none
         #[arg(long, value_name = "NAME")]
         provider: Option<String>,
+    },
+    /// Enrol the learners of a spreadsheet (CSV with a header: email, name, course or library or group or session, payment_bypass). Safe to repeat
+    Enrollments {
+        #[command(flatten)]
+        place: Place,
+        /// The file
+        file: PathBuf,
+        /// Say what would be done, and do nothing
+        #[arg(long)]
+        dry_run: bool,
+        /// Encoding of the file where it is not UTF-8, such as windows-1250
+        #[arg(long, value_name = "NAME")]
+        encoding: Option<String>,
+        /// Why the payment of rows with payment_bypass is bypassed
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+        /// Where to write the verdict of each row, as CSV
+        #[arg(long, value_name = "FILE")]
+        result: Option<PathBuf>,
     },
 }
 
@@ -258,6 +279,11 @@ impl Program {
                 say(&format!("go on with docs/adding-a-payment-adapter.md; cargo test -p bursar-{name} shows what is left"));
                 Ok(())
             }
+            Command::Import { what: Import::Enrollments { place, file, dry_run, encoding, reason, result } } => {
+                let app = self.open(read(config, place)?).await?;
+                let options = EnrollmentImport { dry_run, encoding, company: None, reason };
+                import_enrollments(&app, &file, options, result.as_deref()).await
+            }
             Command::Doctor { place } => doctor::run(&read(config, place)?, &self.factories).await,
             Command::Migrate { place, action } => migrate(&read(config, place)?, action).await,
             Command::Schema => {
@@ -295,6 +321,36 @@ async fn import_courses(app: &App, file: &std::path::Path, options: CourseImport
         say(&format!("line {}: {}: {}", note.line, note.id, note.reason));
     }
     say(&format!("{} rows left out", report.bad.len()));
+    Ok(())
+}
+
+async fn import_enrollments(
+    app: &App,
+    file: &std::path::Path,
+    options: EnrollmentImport,
+    result: Option<&std::path::Path>,
+) -> anyhow::Result<()> {
+    let bytes = tokio::fs::read(file).await.with_context(|| format!("{} cannot be read", file.display()))?;
+    // Drawn on standard error, and only where somebody watches.
+    let bar = ProgressBar::new(0);
+    let progress = |done: usize, of: usize| {
+        bar.set_length(u64::try_from(of).unwrap_or(0));
+        bar.set_position(u64::try_from(done).unwrap_or(0));
+    };
+    let report = app.import_enrollments(&Caller::system(), &bytes, &options, &progress).await;
+    bar.finish_and_clear();
+    let report = report.map_err(|error| anyhow!("{}: {error:#}", file.display()))?;
+    if let Some(result) = result {
+        let text = report.csv().map_err(|error| anyhow!("{error:#}"))?;
+        tokio::fs::write(result, text).await.with_context(|| format!("{} cannot be written", result.display()))?;
+    }
+    let enrolled = if options.dry_run { "would be enrolled" } else { "enrolled" };
+    let (fresh, already) = (report.count(Verdict::Enrolled), report.count(Verdict::Already));
+    say(&format!("{} rows read, {fresh} {enrolled}, {already} there already", report.rows.len()));
+    for row in report.rows.iter().filter(|row| !matches!(row.verdict, Verdict::Enrolled | Verdict::Already)) {
+        say(&format!("line {}: {}: {}: {}", row.line, row.email, row.verdict.name().to_lowercase(), row.message));
+    }
+    say(&format!("{} rows left out", report.rows.len() - fresh - already));
     Ok(())
 }
 

@@ -42,6 +42,15 @@ impl Error {
         Self::refused(Code::NotFound, [field], format!("There is no such {what}; check the id."))
     }
 
+    /// The same error further out: `field` goes in front of the path of each refusal.
+    #[must_use]
+    pub fn under(self, field: &str) -> Self {
+        match self {
+            Self::Refused(refusals) => Self::Refused(refusals.into_iter().map(|refusal| refusal.under([field])).collect()),
+            other => other,
+        }
+    }
+
     /// Whether the first refusal has this code.
     pub fn is(&self, code: Code) -> bool {
         matches!(self, Self::Refused(refusals) if refusals.first().is_some_and(|refusal| refusal.code == code))

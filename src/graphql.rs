@@ -12,6 +12,7 @@ pub mod company_offer;
 pub mod connection;
 pub mod coupon;
 pub mod coupon_rule;
+pub mod enrol;
 pub mod error;
 pub mod executor;
 pub mod group;
@@ -73,6 +74,7 @@ pub struct Mutation(
     account::AccountMutation,
     key::KeyMutation,
     learning::LearningMutation,
+    enrol::EnrolMutation,
     order::OrderMutation,
     token::TokenMutation,
     job::JobMutation,

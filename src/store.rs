@@ -44,6 +44,7 @@ pub mod product;
 pub mod reading;
 pub mod reconciliation;
 pub mod search;
+pub mod seat;
 pub mod token;
 
 tokio::task_local! {

@@ -210,6 +210,7 @@ impl Shop {
                     offer: Some(OfferState { saleability, quote: Ok(quote), terms: self.terms }),
                     amounts: Some(amounts),
                     shown: Some(Shown { total: amounts.total, terms: self.terms }),
+                    seat: None,
                     owned: false,
                 }
             })

@@ -15,6 +15,7 @@ use crate::id::{CartLineId, ProductId, SessionId};
 use crate::money::{Currency, Money, MoneyError};
 use crate::pricing::{LineAmounts, Quote, Totals, Unavailable};
 use crate::refusal::{Code, Reason, Refusal};
+use crate::seat::SeatRefusal;
 use crate::terms::Terms;
 use crate::text::Email;
 
@@ -329,9 +330,6 @@ pub fn set_lines(existing: &[Line], wishes: Vec<LineWish>, several_items: bool) 
     for (index, wish) in wishes.into_iter().enumerate() {
         let mut refuse = |refusal: Refusal| refusals.push(refusal.under(["lines".to_owned(), index.to_string()]));
         let key = LineKey::new(wish.product, wish.session, &wish.for_);
-        if wish.session.is_some() {
-            refuse(Refusal::from(CatalogRefusal::SessionsNotSold).under(["sessionId"]));
-        }
         if let Some(first) = places.insert(key.clone(), index) {
             refuse(CartRefusal::Repeated { first }.into());
             continue;
@@ -444,18 +442,19 @@ pub struct OfferState {
     pub terms: Terms,
 }
 
-/// Whether a line for this offer may be added or changed; `None` is a product that is gone or not for this buyer to see.
+/// Whether a line may be added or changed as it is.
 ///
 /// # Errors
 /// The first thing that would stand wrong with the line.
-pub fn check_offer(offer: Option<&OfferState>) -> Result<(), Refusal> {
-    let offer = offer.ok_or_else(|| Refusal::not_found("product").under(["productId"]))?;
+pub fn check_line(line: &LineFacts) -> Result<(), Refusal> {
+    let offer = line.offer.as_ref().ok_or_else(|| Refusal::not_found("product").under(["productId"]))?;
     may_be_sold(&offer.saleability).map_err(|reason| Refusal::from(reason).under(["productId"]))?;
     match &offer.quote {
-        Ok(_) => Ok(()),
-        Err(reason @ Unavailable::TooLarge) => Err(Refusal::from(*reason).under(["quantity"])),
-        Err(reason) => Err(Refusal::from(*reason).under(["productId"])),
+        Ok(_) => {}
+        Err(reason @ Unavailable::TooLarge) => return Err(Refusal::from(*reason).under(["quantity"])),
+        Err(reason) => return Err(Refusal::from(*reason).under(["productId"])),
     }
+    line.seat.clone().map_or(Ok(()), |reason| Err(reason.into()))
 }
 
 /// What a buyer was shown of a line when the cart was last written.
@@ -478,6 +477,8 @@ pub struct LineFacts {
     pub amounts: Option<LineAmounts>,
     /// What the buyer was shown.
     pub shown: Option<Shown>,
+    /// Why there is no seat in its session for it.
+    pub seat: Option<SeatRefusal>,
     /// Whether the one it is for has a live grant of the same already.
     pub owned: bool,
 }
@@ -491,6 +492,8 @@ pub enum Notice {
     NotSold(CatalogRefusal),
     /// The product has no price here.
     NoPrice(Unavailable),
+    /// There is no seat in its session for it.
+    NoSeat(SeatRefusal),
     /// The price is another one than was shown.
     PriceChanged {
         /// What was shown.
@@ -512,7 +515,7 @@ pub enum Notice {
 impl Notice {
     /// Whether the cart cannot be placed while this stands.
     pub const fn blocks(&self) -> bool {
-        matches!(self, Self::NotAvailable | Self::NotSold(_) | Self::NoPrice(_))
+        matches!(self, Self::NotAvailable | Self::NotSold(_) | Self::NoPrice(_) | Self::NoSeat(_))
     }
 }
 
@@ -522,6 +525,7 @@ impl fmt::Display for Notice {
             Self::NotAvailable => CartRefusal::NotAvailable.fmt(f),
             Self::NotSold(reason) => reason.fmt(f),
             Self::NoPrice(reason) => reason.fmt(f),
+            Self::NoSeat(reason) => reason.fmt(f),
             Self::PriceChanged { shown, fresh } => write!(f, "This line now costs {fresh}; it was {shown} when the cart last changed."),
             Self::TermsChanged { shown, fresh } => write!(f, "Access now lasts {fresh}; it was {shown} when the cart last changed."),
             Self::Owned => f.write_str("The learner has this already; buying it again extends the access."),
@@ -535,6 +539,7 @@ impl Reason for Notice {
             Self::NotAvailable => Code::NotAvailable,
             Self::NotSold(reason) => reason.code(),
             Self::NoPrice(reason) => reason.code(),
+            Self::NoSeat(reason) => reason.code(),
             Self::PriceChanged { .. } => Code::PriceChanged,
             Self::TermsChanged { .. } => Code::TermsChanged,
             Self::Owned => Code::Owned,
@@ -552,6 +557,7 @@ pub fn notices(line: &LineFacts) -> Vec<Notice> {
     if let Err(reason) = &offer.quote {
         notices.push(Notice::NoPrice(*reason));
     }
+    notices.extend(line.seat.clone().map(Notice::NoSeat));
     if let Some(shown) = line.shown {
         if let Some(fresh) = line.amounts.map(|amounts| amounts.total).filter(|fresh| *fresh != shown.total) {
             notices.push(Notice::PriceChanged { shown: shown.total, fresh });
@@ -740,6 +746,10 @@ mod tests {
         Line { id: id(n), product: product(of), session: None, for_, quantity }
     }
 
+    fn at_session(of: u128, session: u128, quantity: i64) -> LineWish {
+        LineWish { session: Some(SessionId::new(Uuid::from_u128(session))), ..wish(of, For::Seats, quantity) }
+    }
+
     fn wish(of: u128, for_: For, quantity: i64) -> LineWish {
         LineWish { product: product(of), session: None, for_, quantity }
     }
@@ -766,6 +776,7 @@ mod tests {
             offer: Some(OfferState { saleability: library(), quote: Ok(quote), terms: days(30) }),
             amounts: Some(LineAmounts::new(usd(minor), usd(0), 0, true).expect("amounts")),
             shown: Some(Shown { total: usd(minor), terms: days(30) }),
+            seat: None,
             owned: false,
         }
     }
@@ -820,14 +831,7 @@ mod tests {
 
     #[test]
     fn every_bad_line_is_named_and_nothing_is_set() {
-        let session = Some(SessionId::new(Uuid::from_u128(1)));
-        let wishes = vec![
-            wish(1, For::Seats, 0),
-            wish(2, For::SelfBuyer, 2),
-            wish(3, For::Seats, 1),
-            wish(3, For::Seats, 4),
-            LineWish { session, ..wish(4, For::SelfBuyer, 1) },
-        ];
+        let wishes = vec![wish(1, For::Seats, 0), wish(2, For::SelfBuyer, 2), wish(3, For::Seats, 1), wish(3, For::Seats, 4)];
         let refusals = set_lines(&[], wishes, true).expect_err("bad lines");
         let named: Vec<_> = refusals.iter().map(|refusal| (refusal.code, refusal.field.join("."))).collect();
         assert_eq!(
@@ -836,12 +840,31 @@ mod tests {
                 (Code::QuantityInvalid, "lines.0.quantity".to_owned()),
                 (Code::QuantityInvalid, "lines.1.quantity".to_owned()),
                 (Code::Repeated, "lines.3".to_owned()),
-                (Code::SessionsNotSold, "lines.4.sessionId".to_owned()),
             ]
         );
         assert_eq!(set_lines(&[], Vec::new(), true).expect_err("none")[0].code, Code::Required);
         let many = (0..501).map(|n| wish(n, For::Seats, 1)).collect();
         assert_eq!(set_lines(&[], many, true).expect_err("many")[0].code, Code::TooLong);
+    }
+
+    /// Each session of an event is a line of its own.
+    #[test]
+    fn sessions_of_one_event_are_different_lines() {
+        let changes = set_lines(&[], vec![wish(1, For::Seats, 1), at_session(1, 1, 2), at_session(1, 2, 3)], true).expect("changes");
+        assert_eq!(changes.len(), 3);
+        let twice = set_lines(&[], vec![at_session(1, 1, 2), at_session(1, 1, 3)], true).expect_err("twice");
+        assert_eq!((twice[0].code, twice[0].field.join(".").as_str()), (Code::Repeated, "lines.1"));
+    }
+
+    /// A line without a seat in its session blocks the cart, and cannot be added or changed.
+    #[test]
+    fn a_line_without_a_seat_blocks() {
+        let full = LineFacts { seat: Some(SeatRefusal::Full { free: 1, wanted: 2 }), ..facts(1, 100) };
+        let found = notices(&full);
+        assert_eq!(found.iter().map(|notice| (notice.code(), notice.blocks())).collect::<Vec<_>>(), [(Code::SessionFull, true)]);
+        let refusal = check_line(&full).expect_err("full");
+        assert_eq!((refusal.code, refusal.field.join(".").as_str()), (Code::SessionFull, "quantity"));
+        assert_eq!(check_line(&facts(1, 100)), Ok(()));
     }
 
     /// R22: a shop may sell one item per order.

@@ -72,6 +72,16 @@ named! {
 }
 
 named! {
+    /// What buying a product gives.
+    pub enum Fulfilment {
+        /// The buyer, or the learner who was named, is enrolled.
+        Enrol = "ENROL",
+        /// Activation keys, which the buyer hands out or redeems (R16).
+        Keys = "KEYS",
+    }
+}
+
+named! {
     /// How people come into a group.
     pub enum GroupKind {
         /// Somebody puts them in, or they buy it.
@@ -104,9 +114,6 @@ pub enum CatalogRefusal {
     /// R42: a library without courses.
     #[error("This library holds no course yet; a library has to hold one or more courses to be on sale. Add them with libraryCoursesSet.")]
     LibraryEmpty,
-    /// Dated sessions are shown, not sold.
-    #[error("Seats in dated sessions are not sold yet; take this line out of the cart.")]
-    SessionsNotSold,
     /// R9: a property of the product was asked for elsewhere.
     #[error("The {what} of a {kind} that is sold already belongs to its product and changes there only; use {mutation}.")]
     ChangeOnProduct {
@@ -233,7 +240,6 @@ impl Reason for CatalogRefusal {
             Self::NotOnSale { .. } => Code::NotOnSale,
             Self::CourseNotSoldAlone => Code::CourseNotSoldAlone,
             Self::LibraryEmpty => Code::LibraryEmpty,
-            Self::SessionsNotSold => Code::SessionsNotSold,
             Self::ChangeOnProduct { .. } | Self::GroupCommerceOnlyMonths { .. } => Code::ChangeOnProduct,
             Self::GroupCommerceOnlyAtCreation | Self::GroupCommerceStays => Code::GroupCommerceFixed,
             Self::GroupNotManual => Code::GroupNotManual,
@@ -258,9 +264,7 @@ impl Reason for CatalogRefusal {
             Self::Tier { index, .. } => path("tiers", *index),
             Self::NoTiers => vec!["tiers".to_owned()],
             Self::BaseCurrencyFixed { .. } => vec!["baseCurrency".to_owned()],
-            Self::Archived { .. } | Self::NotOnSale { .. } | Self::CourseNotSoldAlone | Self::LibraryEmpty | Self::SessionsNotSold => {
-                Vec::new()
-            }
+            Self::Archived { .. } | Self::NotOnSale { .. } | Self::CourseNotSoldAlone | Self::LibraryEmpty => Vec::new(),
         }
     }
 }
@@ -297,15 +301,8 @@ pub fn may_be_sold(facts: &Saleability) -> Result<(), CatalogRefusal> {
     match facts.kind {
         ProductKind::Library if facts.courses == 0 => Err(CatalogRefusal::LibraryEmpty),
         ProductKind::Course if !facts.commerce_on => Err(CatalogRefusal::CourseNotSoldAlone),
-        ProductKind::Course if facts.event => Err(CatalogRefusal::SessionsNotSold),
-        ProductKind::Session => Err(CatalogRefusal::SessionsNotSold),
-        ProductKind::Library | ProductKind::Course | ProductKind::Group => Ok(()),
+        ProductKind::Library | ProductKind::Course | ProductKind::Session | ProductKind::Group => Ok(()),
     }
-}
-
-/// Whether buyers are shown a product: whatever may be sold, and events with their dates although seats are not sold.
-pub fn may_be_shown(facts: &Saleability) -> bool {
-    matches!(may_be_sold(facts), Ok(()) | Err(CatalogRefusal::SessionsNotSold))
 }
 
 /// Which properties of a product an input names.
@@ -638,13 +635,12 @@ mod tests {
             (Saleability { archived: true, sale_state: SaleState::Stopped, ..library }, Err(Code::Archived)),
             (course, Ok(())),
             (Saleability { commerce_on: false, ..course }, Err(Code::CourseNotSoldAlone)),
-            (Saleability { event: true, ..course }, Err(Code::SessionsNotSold)),
-            (Saleability { kind: ProductKind::Session, ..course }, Err(Code::SessionsNotSold)),
+            (Saleability { event: true, ..course }, Ok(())),
+            (Saleability { kind: ProductKind::Session, ..course }, Ok(())),
             (Saleability { kind: ProductKind::Group, ..library }, Ok(())),
             (Saleability { kind: ProductKind::Group, archived: true, ..library }, Err(Code::Archived)),
         ] {
             assert_eq!(check(facts), expected, "{facts:?}");
-            assert_eq!(may_be_shown(&facts), matches!(expected, Ok(()) | Err(Code::SessionsNotSold)), "{facts:?}");
         }
     }
 

@@ -609,6 +609,53 @@ impl EnrollmentStatus {
     }
 }
 
+impl EnrollmentStatus {
+    /// Whether there is a result.
+    pub const fn is_finished(self) -> bool {
+        matches!(self, Self::Completed | Self::Passed | Self::Failed)
+    }
+}
+
+/// Whether a learner may register for a course again: once there is a result, and as many days after it as the company says. What was passed
+/// stays passed, whatever comes of the new registration.
+///
+/// # Errors
+/// [`ReregisterRefusal`].
+pub fn reregister(
+    status: EnrollmentStatus,
+    last_result_at: Option<DateTime<Utc>>,
+    days: Option<u32>,
+    now: DateTime<Utc>,
+) -> Result<(), ReregisterRefusal> {
+    let Some(days) = days else { return Err(ReregisterRefusal::NotAllowed) };
+    let finished = last_result_at.filter(|_| status.is_finished()).ok_or(ReregisterRefusal::NotFinished)?;
+    let from = finished + chrono::TimeDelta::days(i64::from(days));
+    if now < from { Err(ReregisterRefusal::TooSoon { from }) } else { Ok(()) }
+}
+
+/// Why a learner cannot register again.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReregisterRefusal {
+    /// No company of the learner lets them.
+    #[error("no company of this learner allows registering again; set reregistrationDays with companyUpdate")]
+    NotAllowed,
+    /// There is no result yet.
+    #[error("this course has no result yet; register again once it is completed")]
+    NotFinished,
+    /// The company's days are not over.
+    #[error("the company lets its learners register again from {} on", from.to_rfc3339_opts(chrono::SecondsFormat::Secs, true))]
+    TooSoon {
+        /// From when on.
+        from: DateTime<Utc>,
+    },
+}
+
+impl Reason for ReregisterRefusal {
+    fn code(&self) -> Code {
+        Code::ReregistrationRefused
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use chrono::TimeDelta;
@@ -616,6 +663,23 @@ mod tests {
 
     use super::*;
     use crate::catalog::ProductKind;
+
+    /// R61: registering again needs a company that allows it, a result, and the company's days since then.
+    #[test]
+    fn r61_registering_again_waits_for_a_result_and_the_companys_days() {
+        let done = Some(at("2026-03-01"));
+        for (status, result_at, days, now, expected) in [
+            (EnrollmentStatus::Passed, done, None, "2027-01-01", Err(ReregisterRefusal::NotAllowed)),
+            (EnrollmentStatus::Started, done, Some(0), "2027-01-01", Err(ReregisterRefusal::NotFinished)),
+            (EnrollmentStatus::Passed, None, Some(0), "2027-01-01", Err(ReregisterRefusal::NotFinished)),
+            (EnrollmentStatus::Passed, done, Some(30), "2026-03-30", Err(ReregisterRefusal::TooSoon { from: at("2026-03-31") })),
+            (EnrollmentStatus::Passed, done, Some(30), "2026-03-31", Ok(())),
+            (EnrollmentStatus::Failed, done, Some(0), "2026-03-01", Ok(())),
+            (EnrollmentStatus::Completed, done, Some(0), "2026-03-01", Ok(())),
+        ] {
+            assert_eq!(reregister(status, result_at, days, at(now)), expected, "{status} {days:?} {now}");
+        }
+    }
 
     fn at(text: &str) -> DateTime<Utc> {
         let text = if text.contains('T') { text.to_owned() } else { format!("{text}T00:00:00Z") };

@@ -19,7 +19,9 @@
 //! - [`order`]: orders, and what arriving money means for them.
 //! - [`refund`]: what can go back, of which line, and whose access ends with it.
 //! - [`reconciliation`]: what differs between the shop's books and a gateway's, and what an operator should look at.
+//! - [`seat`]: seats in dated sessions.
 //! - [`token`]: registration tokens and their codes.
+//! - [`enrolling`]: enrolling without a cart, one by one or by a file.
 //! - [`entitlement`]: grants, their clocks and queues, the frozen course list, how far a learner got.
 
 #[macro_use]
@@ -32,6 +34,7 @@ pub mod cart;
 pub mod catalog;
 pub mod company;
 pub mod coupon;
+pub mod enrolling;
 pub mod entitlement;
 pub mod id;
 pub mod money;
@@ -42,6 +45,7 @@ pub mod pricing;
 pub mod reconciliation;
 pub mod refund;
 pub mod refusal;
+pub mod seat;
 pub mod terms;
 pub mod text;
 pub mod token;

@@ -46,8 +46,14 @@ named! {
         CourseNotSoldAlone = "COURSE_NOT_SOLD_ALONE",
         /// The library holds no course.
         LibraryEmpty = "LIBRARY_EMPTY",
-        /// Seats in dated sessions are not sold yet.
-        SessionsNotSold = "SESSIONS_NOT_SOLD",
+        /// An event is bought for one of its sessions.
+        SessionRequired = "SESSION_REQUIRED",
+        /// The session has too few free seats.
+        SessionFull = "SESSION_FULL",
+        /// The session is over or was called off.
+        SessionOver = "SESSION_OVER",
+        /// The learner has a seat in this session.
+        AlreadyHasSeat = "ALREADY_HAS_SEAT",
         /// A course stands twice in a library.
         CourseRepeated = "COURSE_REPEATED",
         /// Access terms that this kind of product cannot have.
@@ -181,10 +187,14 @@ named! {
         TokenExpired = "TOKEN_EXPIRED",
         /// The token was voided.
         TokenVoid = "TOKEN_VOID",
+        /// Fewer seats are free than are to be handed out.
+        TooFewTokens = "TOO_FEW_TOKENS",
         /// The learner has no live grant.
         PaymentRequired = "PAYMENT_REQUIRED",
         /// An earlier course of the library has to be passed first.
         CourseLocked = "COURSE_LOCKED",
+        /// The learner cannot register for the course again, or not yet.
+        ReregistrationRefused = "REREGISTRATION_REFUSED",
         /// The learner has not started the course.
         NotStarted = "NOT_STARTED",
         /// The grant is over.

@@ -162,6 +162,11 @@ pub fn name(text: &str) -> Result<String, TextRefusal> {
     line("name", text, MAX_NAME)
 }
 
+/// A cell of a file as a text, where a program for spreadsheets would take it for a formula.
+pub fn harmless_cell(cell: &str) -> String {
+    if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{cell}") } else { cell.to_owned() }
+}
+
 /// Checks any other text of one line; `what` names it in the refusal, `limit` is in characters.
 ///
 /// # Errors
@@ -619,6 +624,13 @@ mod tests {
         assert_eq!(description(" "), Ok(String::new()));
         assert!(description("a\u{7}").is_err());
         assert!(description(&"x".repeat(20_001)).is_err());
+    }
+
+    #[test]
+    fn no_cell_begins_a_formula() {
+        for (cell, written) in [("FEST-1", "FEST-1"), ("-TEN", "'-TEN"), ("+1", "'+1"), ("=1+1", "'=1+1"), ("@x", "'@x"), ("", "")] {
+            assert_eq!(harmless_cell(cell), written);
+        }
     }
 
     proptest! {

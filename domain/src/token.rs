@@ -49,6 +49,31 @@ pub fn revoke(status: TokenStatus) -> Result<TokenStatus, TokenRefusal> {
     unused(status).map(|()| TokenStatus::Void)
 }
 
+/// What handing a seat to somebody does to its token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HandOver {
+    /// Nobody has the code yet: the same token goes to the learner.
+    Assign,
+    /// Somebody has the code: it dies, and a fresh one of the same seat goes to the learner.
+    Replace,
+}
+
+/// How an unused token comes to a (new) learner.
+///
+/// # Errors
+/// Redeemed, void or expired.
+pub fn transfer(status: TokenStatus) -> Result<HandOver, TokenRefusal> {
+    unused(status).map(|()| if status == TokenStatus::Free { HandOver::Assign } else { HandOver::Replace })
+}
+
+/// Whether this many free seats can be handed out: all or none (c31).
+///
+/// # Errors
+/// [`TokenRefusal::TooFew`].
+pub const fn assign(free: usize, needed: usize) -> Result<(), TokenRefusal> {
+    if free < needed { Err(TokenRefusal::TooFew { free, needed }) } else { Ok(()) }
+}
+
 /// The status of a token after its price was refunded with the access: unused ones are void, a redeemed one stays what it is (the
 /// entitlement that it gave ends).
 #[must_use]
@@ -95,6 +120,14 @@ pub enum TokenRefusal {
     /// It was revoked or refunded.
     #[error("the token is void; ask whoever gave it to you for a new one")]
     Void,
+    /// Fewer free seats than learners.
+    #[error("{free} free, {needed} needed; buy more seats, or hand out fewer at once")]
+    TooFew {
+        /// Seats that are free.
+        free: usize,
+        /// Seats that are needed.
+        needed: usize,
+    },
     /// Its time is over.
     #[error("the token could be redeemed until its end only; ask whoever gave it to you for a new one")]
     Expired,
@@ -107,6 +140,7 @@ impl Reason for TokenRefusal {
             Self::Used => Code::TokenUsed,
             Self::Void => Code::TokenVoid,
             Self::Expired => Code::TokenExpired,
+            Self::TooFew { .. } => Code::TooFewTokens,
         }
     }
 }
@@ -236,6 +270,18 @@ mod tests {
             assert_eq!((redeem(status), revoke(status)), (Ok(Redeemed), Ok(Void)));
         }
         assert_eq!([Free, Assigned, Redeemed, Void, Expired].map(refund), [Void, Void, Redeemed, Void, Void]);
+    }
+
+    /// C31: all learners get a seat, or none does. Handing on a seat kills the code that somebody has.
+    #[test]
+    fn c31_seats_are_handed_out_all_or_none() {
+        assert_eq!(assign(7, 7), Ok(()));
+        let refusal = assign(7, 9).expect_err("too few");
+        assert_eq!(refusal.to_string(), "7 free, 9 needed; buy more seats, or hand out fewer at once");
+        assert_eq!((transfer(Free), transfer(Assigned)), (Ok(HandOver::Assign), Ok(HandOver::Replace)));
+        for (status, refusal) in [(Redeemed, TokenRefusal::Used), (Void, TokenRefusal::Void), (Expired, TokenRefusal::Expired)] {
+            assert_eq!(transfer(status), Err(refusal));
+        }
     }
 
     #[test]

@@ -32,6 +32,8 @@ pub struct Model {
     /// E-mail domains whose verified people are members.
     #[sea_orm(column_type = "JsonBinary")]
     pub email_domains: Json,
+    /// Days after completing a course from which its learners may register again; null = never.
+    pub reregistration_days: Option<i32>,
     /// When it was created.
     pub created_at: DateTimeUtc,
     /// When it last changed.

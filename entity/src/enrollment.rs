@@ -21,6 +21,10 @@ pub struct Model {
     pub status: String,
     /// First start.
     pub started_at: Option<DateTimeUtc>,
+    /// Which registration for the course this is, from 1.
+    pub registration: i32,
+    /// When the course was first passed, whatever came later.
+    pub passed_at: Option<DateTimeUtc>,
     /// When it was made.
     pub created_at: DateTimeUtc,
     /// When it last changed.

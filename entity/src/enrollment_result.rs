@@ -17,6 +17,8 @@ pub struct Model {
     /// Score as given.
     #[sea_orm(column_type = "Text", nullable)]
     pub score: Option<String>,
+    /// In which registration for the course, from 1.
+    pub registration: i32,
     /// Who recorded it.
     #[sea_orm(column_type = "Text")]
     pub actor: String,

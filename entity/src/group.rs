@@ -26,6 +26,12 @@ pub struct Model {
     /// Automatic: verified e-mails of this domain.
     #[sea_orm(column_type = "Text", nullable)]
     pub rule_email_domain: Option<String>,
+    /// Automatic: accounts with this attribute ….
+    #[sea_orm(column_type = "Text", nullable)]
+    pub rule_attribute: Option<String>,
+    /// … equal to this value.
+    #[sea_orm(column_type = "Text", nullable)]
+    pub rule_value: Option<String>,
     /// Whether membership is sold; given at creation only.
     pub commerce: bool,
     /// When it was created.

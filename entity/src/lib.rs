@@ -1,6 +1,7 @@
 //! The rows, one file per table, as the database has them. No rules live here; the store turns rows into the domain's values.
 
 pub mod account;
+pub mod account_attribute;
 pub mod audit;
 pub mod cart;
 pub mod cart_coupon;
@@ -47,5 +48,6 @@ pub mod refund;
 pub mod refund_line;
 pub mod service_key;
 pub mod session;
+pub mod session_seat;
 pub mod signing_key;
 pub mod token;

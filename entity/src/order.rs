@@ -63,6 +63,11 @@ pub struct Model {
     pub closed_at: Option<DateTimeUtc>,
     /// When it last changed.
     pub touched_at: DateTimeUtc,
+    /// Whether somebody of the shop or a company let it pass without payment.
+    pub bypass: bool,
+    /// Why.
+    #[sea_orm(column_type = "Text", nullable)]
+    pub reason: Option<String>,
 }
 
 /// No relations: the store joins by column.

@@ -66,6 +66,9 @@ pub struct Model {
     pub refunded_by_quantity_minor: i64,
     /// Units refunded so far.
     pub refunded_quantity: i64,
+    /// ENROL or KEYS.
+    #[sea_orm(column_type = "Text")]
+    pub fulfilment: String,
     /// The code of the coupon that took the line.
     #[sea_orm(column_type = "Text", nullable)]
     pub coupon_code: Option<String>,

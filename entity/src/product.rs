@@ -52,6 +52,9 @@ pub struct Model {
     pub touched_at: DateTimeUtc,
     /// When it was archived.
     pub archived_at: Option<DateTimeUtc>,
+    /// What buying it gives: ENROL or KEYS.
+    #[sea_orm(column_type = "Text")]
+    pub fulfilment: String,
     /// Whether discounts of coupons reach it.
     pub couponable: bool,
 }

@@ -23,6 +23,8 @@ pub struct Model {
     pub location: Option<String>,
     /// Seats in all.
     pub seats: i64,
+    /// Seats that are held or given: the sum of the living rows of `session_seat`.
+    pub taken: i64,
     /// When it was created.
     pub created_at: DateTimeUtc,
     /// When it last changed.

@@ -53,6 +53,11 @@ pub struct Model {
     pub void_reason: Option<String>,
     /// Until when it can be redeemed.
     pub ends_at: Option<DateTimeUtc>,
+    /// The person row of whom it was handed to.
+    pub assigned_person_id: Option<Uuid>,
+    /// Keyed hash of that person's e-mail.
+    #[sea_orm(column_type = "Text", nullable)]
+    pub assigned_hash: Option<String>,
     /// Who redeemed it.
     pub redeemed_by: Option<Uuid>,
     /// When.

@@ -16,6 +16,7 @@ mod m0007_access;
 mod m0008_work;
 mod m0009_coupon;
 mod m0010_history;
+mod m0011_fulfilment;
 mod m0014_reconciliation;
 mod m0017_cart_judged;
 
@@ -36,6 +37,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0008_work::Migration),
             Box::new(m0009_coupon::Migration),
             Box::new(m0010_history::Migration),
+            Box::new(m0011_fulfilment::Migration),
             Box::new(m0014_reconciliation::Migration),
             Box::new(m0017_cart_judged::Migration),
         ]

@@ -3,7 +3,7 @@
 //! Always true here: an address counts as somebody's own only once a link mailed to it was followed. Whatever was set up before that, by
 //! whoever typed the address, ends at that moment: sign-ins, links, and a password whose owner is not signed in.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::OrderId;
@@ -21,7 +21,7 @@ use super::entropy;
 use super::secrets::Purpose;
 use super::sign_in::{SignedIn, read_scopes};
 use super::{App, Object};
-use crate::error::{Code, Error, Refusal, Result};
+use crate::error::{Code, Error, Faults, Refusal, Result};
 use crate::page::{Page, PageArgs};
 use crate::store;
 use crate::store::account::{Change, Filter, Link, NewAccount};
@@ -398,6 +398,65 @@ impl App {
         Ok(Erased { versions, account })
     }
 
+    /// Sets attributes of an account, by which automatic groups can take people in; those that are not named stay. Whoever a change concerns is
+    /// in such a group, or out of it, from then on.
+    ///
+    /// # Errors
+    /// Needs the scope `settings:write`; no such account; each name or value that is none, by its place.
+    pub async fn account_attributes_set(&self, caller: &Caller, id: AccountId, wishes: &[(String, Option<String>)]) -> Result<Account> {
+        caller.require(Topic::Settings.write())?;
+        let mut faults = Faults::default();
+        if wishes.len() > MAX_ATTRIBUTES {
+            let message = format!("An account has at most {MAX_ATTRIBUTES} attributes.");
+            faults.add(Refusal::at(Code::TooLong, ["attributes"], message));
+        }
+        let mut wanted: BTreeMap<String, Option<String>> = BTreeMap::new();
+        for (place, (name, value)) in wishes.iter().enumerate() {
+            let under =
+                |field: &'static str| move |refusal: Refusal| refusal.under(["attributes".to_owned(), place.to_string(), field.to_owned()]);
+            let name = faults.of(attribute_name(name).map_err(under("name")));
+            let value = faults.of(value.as_deref().map(attribute_value).transpose().map_err(under("value")));
+            if let (Some(name), Some(value)) = (name, value)
+                && wanted.insert(name, value).is_some()
+            {
+                let message = "This attribute stands in the list already; name each once.";
+                faults.add(under("name")(Refusal::new(Code::Repeated, message)));
+            }
+        }
+        faults.check()?;
+        let txn = self.db.begin().await?;
+        let account = store::account::lock(&txn, id).await?.filter(|account| account.person.email.is_some());
+        let account = account.ok_or_else(|| Error::not_found("accountId", "account"))?;
+        let held: BTreeMap<String, String> =
+            store::account::attributes(&txn, &[id]).await?.remove(&id).unwrap_or_default().into_iter().collect();
+        let mut fresh = held.clone();
+        for (name, value) in wanted {
+            match value {
+                Some(value) => drop(fresh.insert(name, value)),
+                None => drop(fresh.remove(&name)),
+            }
+        }
+        if fresh.len() > MAX_ATTRIBUTES {
+            let message = format!("An account has at most {MAX_ATTRIBUTES} attributes; take some away with a value of null.");
+            return Err(Error::refused(Code::TooLong, ["attributes"], message));
+        }
+        if fresh != held {
+            store::account::set_attributes(&txn, id, &fresh).await?;
+            let object = Object::new("account", id.uuid());
+            self.audit(&txn, caller, "accountAttributesSet", object, Some(json!(held)), Some(json!(fresh))).await?;
+        }
+        txn.commit().await?;
+        Ok(account)
+    }
+
+    /// The attributes of these accounts, each list by name.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn attributes_of(&self, accounts: &[AccountId]) -> Result<HashMap<AccountId, Vec<(String, String)>>> {
+        Ok(store::account::attributes(self.db.read(), accounts).await?)
+    }
+
     /// An account, for operators with `settings:read` and for itself.
     ///
     /// # Errors
@@ -643,4 +702,25 @@ pub(super) fn may_give(caller: &Caller, scopes: &Scopes) -> Result<()> {
         None => Ok(()),
         Some(scope) => Err(Error::Forbidden(format!("You cannot give the scope {scope}, because you do not have it."))),
     }
+}
+
+/// Most attributes of an account.
+pub const MAX_ATTRIBUTES: usize = 100;
+/// Most characters of an attribute's name or value.
+const MAX_ATTRIBUTE: usize = 200;
+
+/// The name of an attribute, the same whatever its case.
+///
+/// # Errors
+/// Nothing, too long, or more than a line.
+pub(super) fn attribute_name(name: &str) -> Result<String, Refusal> {
+    text::line("name", name, MAX_ATTRIBUTE).map(|name| text::fold(&name)).map_err(Refusal::from)
+}
+
+/// The value of an attribute; its case counts.
+///
+/// # Errors
+/// Nothing, too long, or more than a line.
+pub(super) fn attribute_value(value: &str) -> Result<String, Refusal> {
+    text::line("value", value, MAX_ATTRIBUTE).map_err(Refusal::from)
 }

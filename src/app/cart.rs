@@ -16,7 +16,7 @@ use domain::coupon::usage::{check_added, merge};
 use domain::person::Address;
 use domain::pricing::{LineAmounts, Totals};
 use domain::text::{Email, Sku};
-use domain::{AccountId, CartId, CartLineId, CouponCodeId, Money, PersonId, ProductId};
+use domain::{AccountId, CartId, CartLineId, CouponCodeId, Money, PersonId, ProductId, SessionId};
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
 use secrecy::ExposeSecret;
 use serde_json::json;
@@ -26,6 +26,7 @@ use super::caller::{Caller, Topic};
 use super::coupon_use::{CartFacts as CouponFacts, CustomerKeys, Judge, asks_for_contents};
 use super::entropy::{next_id, secret_text};
 use super::offer::{ContextArgs, Detail, OfferContext, OfferView};
+use super::seat::Sessions;
 use super::secrets::Purpose;
 use super::{Answer, App};
 use crate::error::{Code, Error, Refusal, Result};
@@ -72,6 +73,8 @@ pub struct CartLineView {
     pub notices: Vec<Notice>,
     /// The code of the coupon that took it.
     pub coupon: Option<String>,
+    /// The dated session that it is for.
+    pub session: Option<SessionId>,
 }
 
 impl CartLineView {
@@ -126,6 +129,8 @@ pub struct CartClaimed {
 pub struct CartCreate {
     /// The SKU of a first line, for the buyer.
     pub sku: Option<String>,
+    /// The session of an event that the line is for.
+    pub session: Option<SessionId>,
     /// The code of a first coupon.
     pub coupon_code: Option<String>,
     /// The context; fixed from then on.
@@ -272,7 +277,7 @@ impl App {
         if self.still_admitted(db, caller, &cart, &context).await? {
             self.price_in(db, context, cart, detail, touched, judge).await
         } else {
-            self.assemble(cart, context, &HashMap::new(), touched, &CouponFacts::default())
+            self.assemble(cart, context, &HashMap::new(), touched, &CouponFacts::default(), &Sessions::default())
         }
     }
 
@@ -299,9 +304,10 @@ impl App {
             )
             .await?
         };
+        let sessions = self.sessions_of_cart(db, &cart, offers.iter()).await?;
         let offers = offers.into_iter().map(|offer| ((offer.product, offer.quantity), offer)).collect();
         let facts = self.coupon_facts(db, &context, &cart, judge).await?;
-        self.assemble(cart, context, &offers, touched, &facts)
+        self.assemble(cart, context, &offers, touched, &facts, &sessions)
     }
 
     /// Whether the cart's owner may still see the offers of a company that is for its members only; it was checked when the cart was made.
@@ -322,10 +328,12 @@ impl App {
         offers: &HashMap<(ProductId, u32), OfferView>,
         touched: &HashSet<CartLineId>,
         coupon_facts: &CouponFacts,
+        sessions: &Sessions,
     ) -> Result<CartView> {
+        let now = self.now();
         let seen: Vec<Option<&OfferView>> =
             cart.lines.iter().map(|line| offers.get(&(line.line.product, line.line.quantity)).filter(|offer| offer.visible)).collect();
-        let replay = self.replay_coupons(&cart, &seen, coupon_facts);
+        let replay = self.replay_coupons(&cart, &seen, coupon_facts, sessions);
         let mut facts = Vec::with_capacity(cart.lines.len());
         let mut shown_offers = Vec::with_capacity(cart.lines.len());
         for ((line, offer), outcome) in cart.lines.iter().zip(&seen).zip(&replay.lines) {
@@ -342,6 +350,7 @@ impl App {
                 offer: offer.and_then(OfferView::state),
                 amounts,
                 shown: line.shown.filter(|_| !touched.contains(&line.line.id)),
+                seat: offer.and_then(|offer| sessions.refusal(line.line.session, offer, &line.line.for_, line.line.quantity, now)),
                 // Of others, what they have is not told: anybody can name a learner.
                 owned: line.line.for_ == For::SelfBuyer && offer.is_some_and(|offer| offer.owned == Some(true)),
             });
@@ -367,6 +376,7 @@ impl App {
             .zip(&replay.lines)
             .map(|(((line, facts), offer), outcome)| CartLineView {
                 line: line.clone(),
+                session: Sessions::of_line(line.line.session, offer.as_ref()),
                 offer,
                 notices: rules::notices(&facts),
                 facts,
@@ -458,7 +468,7 @@ impl App {
     pub async fn cart_create(&self, caller: &Caller, cmd: CartCreate, detail: Detail) -> Result<CartCreated> {
         let reading = self.db.reading().await?;
         let db = &reading;
-        let Some(context) = self.offer_context(db, caller, cmd.context).await.map_err(|error| under("context", error))? else {
+        let Some(context) = self.offer_context(db, caller, cmd.context).await.map_err(|error| error.under("context"))? else {
             return Err(Refusal::not_found("company").under(["context", "companyId"]).into());
         };
         if let Some(company) = &context.company {
@@ -474,7 +484,7 @@ impl App {
         let mut draft = Draft::of(fresh_cart(account, secret_hash, &context, buyer));
         if let Some(sku) = &cmd.sku {
             let product = self.product_of_sku(db, sku).await?;
-            let line = NewLine { product, session: None, for_: For::SelfBuyer, quantity: 1 };
+            let line = NewLine { product, session: cmd.session, for_: For::SelfBuyer, quantity: 1 };
             self.apply(&mut draft, vec![LineChange::Add(line)], &HashMap::new());
         }
         if let Some(typed) = &cmd.coupon_code {
@@ -486,7 +496,7 @@ impl App {
             check_added(outcome).map_err(|refusal| Refusal { field: vec!["couponCode".to_owned()], ..refusal })?;
         }
         for line in &view.lines {
-            rules::check_offer(line.facts.offer.as_ref()).map_err(|refusal| Refusal { field: vec!["sku".to_owned()], ..refusal })?;
+            rules::check_line(&line.facts).map_err(|refusal| Refusal { field: vec!["sku".to_owned()], ..refusal })?;
         }
         drop(reading);
         let txn = self.db.begin().await?;
@@ -522,7 +532,7 @@ impl App {
         let view = self.price(&txn, caller, draft.cart.clone(), detail, &draft.touched, Judge::Reading).await?;
         let mut refusals: Vec<(usize, Refusal)> = Vec::new();
         for line in view.lines.iter().filter(|line| draft.touched.contains(&line.line.line.id)) {
-            if let Err(refusal) = rules::check_offer(line.facts.offer.as_ref()) {
+            if let Err(refusal) = rules::check_line(&line.facts) {
                 let place = places.get(&line.line.line.key()).copied().unwrap_or_default();
                 refusals.push((place, refusal.under(["lines".to_owned(), place.to_string()])));
             }
@@ -777,14 +787,6 @@ fn at(field: &str, error: Error) -> Error {
         Error::Refused(refusals) => {
             Error::Refused(refusals.into_iter().map(|refusal| Refusal { field: vec![field.to_owned()], ..refusal }).collect())
         }
-        other => other,
-    }
-}
-
-/// The error with its fields further out.
-fn under(field: &str, error: Error) -> Error {
-    match error {
-        Error::Refused(refusals) => Error::Refused(refusals.into_iter().map(|refusal| refusal.under([field])).collect()),
         other => other,
     }
 }

@@ -110,6 +110,19 @@ pub struct SessionCreate {
     pub location: Option<String>,
     /// Seats in all.
     pub seats: i64,
+    /// How its seats are sold, if not by the product of the event.
+    pub commerce: Option<SessionCommerce>,
+}
+
+/// How the seats of one session are sold.
+#[derive(Debug, Clone)]
+pub struct SessionCommerce {
+    /// The product's SKU.
+    pub sku: String,
+    /// The product's prices.
+    pub prices: Vec<PriceWish>,
+    /// How long access to the event lasts.
+    pub terms: TermsWish,
 }
 
 /// What is to change of a session; absent = stays.
@@ -397,8 +410,13 @@ impl App {
         let held = live_course(&txn, cmd.course, "courseId").await?;
         let product = store::product::products_of(&txn, &[held.id.uuid()]).await?.pop();
         let given = ProductFields { sku: sku.is_some(), prices: cmd.prices.is_some(), state: cmd.state_given };
-        check_course_commerce(product.is_some(), given).map_err(Refusal::from)?;
-        if product.is_none() && !cmd.enabled && given != ProductFields::default() {
+        // A product that enrolling made for its orders was never sold: the setting still gives it SKU and prices.
+        let unsold = match &product {
+            Some(product) => !store::price::was_priced(&txn, product.id).await?,
+            None => true,
+        };
+        check_course_commerce(!unsold, given).map_err(Refusal::from)?;
+        if unsold && !cmd.enabled && given != ProductFields::default() {
             let message = "The product, with SKU and prices, is made when the setting is turned on; send enabled: true with them.";
             return Err(Error::refused(Code::Invalid, ["enabled"], message));
         }
@@ -417,6 +435,9 @@ impl App {
                 let product = self.make_product(&txn, caller, &installation, sold, first).await?;
                 let object = Object::new("product", product.id.uuid());
                 self.audit(&txn, caller, "courseCommerceSet", object, None, Some(json!(product))).await?;
+            }
+            Some(product) if unsold && cmd.enabled => {
+                self.sell_product(&txn, caller, &installation, product, sku, terms, cmd.prices.unwrap_or_default()).await?;
             }
             Some(product) => self.set_terms(&txn, caller, "courseCommerceSet", product, terms, now).await?,
             None => {}
@@ -506,9 +527,15 @@ impl App {
         let zone = faults.at("timeZone", cmd.time_zone.map_or(Ok(self.shop.time_zone), |zone| time_zone(&zone)));
         let place = cmd.location.map(|place| faults.at("location", text::line("location", &place, MAX_ADDRESS)));
         let seats = faults.at("seats", seats(cmd.seats));
+        let first = cmd.commerce.and_then(|commerce| {
+            let sku = Sku::parse(&commerce.sku).map_err(|reason| Refusal::from(reason).under(["sku"]));
+            let sku = faults.at("commerce", sku);
+            let terms = faults.at("commerce", commerce.terms.check(ProductKind::Session));
+            sku.zip(terms).map(|(sku, terms)| FirstProduct { sku, terms, prices: commerce.prices })
+        });
         let (Some((starts_at, ends_at)), Some(time_zone), Some(seats)) = (window, zone, seats) else { return Err(faults.into()) };
         faults.check()?;
-        let (txn, _) = self.begin_catalog().await?;
+        let (txn, installation) = self.begin_catalog().await?;
         let course = live_course(&txn, cmd.course, "courseId").await?;
         if course.kind != CourseKind::Event {
             let message = format!("Only an EVENT has dated sessions, and this course is a {}; set its kind to EVENT first.", course.kind);
@@ -522,12 +549,22 @@ impl App {
             time_zone,
             location: place.flatten(),
             seats,
+            taken: 0,
             created_at: now,
             touched_at: now,
             archived_at: None,
         };
         store::catalog::insert_session(&txn, &session).await?;
-        self.audit(&txn, caller, "sessionCreate", Object::new("session", session.id.uuid()), None, Some(json!(session))).await?;
+        let product = match first {
+            None => None,
+            Some(first) => {
+                let sold = (ProductKind::Session, session.id.uuid());
+                let made = self.make_product(&txn, caller, &installation, sold, first).await;
+                Some(made.map_err(|error| error.under("commerce"))?)
+            }
+        };
+        let new = json!({ "session": session, "product": product });
+        self.audit(&txn, caller, "sessionCreate", Object::new("session", session.id.uuid()), None, Some(new)).await?;
         txn.commit().await?;
         Ok(session)
     }
@@ -562,7 +599,10 @@ impl App {
         };
         if session != held {
             session.touched_at = now;
-            store::catalog::update_session(&txn, &session).await?;
+            if !store::catalog::update_session(&txn, &session).await? {
+                let message = format!("{} seats of this session are taken; it cannot have fewer.", held.taken);
+                return Err(Error::refused(Code::Invalid, ["seats"], message));
+            }
             store::past::keep(&txn, session.id.uuid(), &Said::session(&held), &Said::session(&session), now).await?;
             let concerned = store::product::concerned_by_courses(&txn, &[session.course]).await?;
             store::product::refresh(&txn, &concerned).await?;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use chrono_tz::Tz;
 use domain::company::{CompanyType, MemberRole, MemberVia, Storefront, check_type_unchanged};
+use domain::terms::MAX_DAYS;
 use domain::text::{self, Email, Key as CompanyKey};
 use domain::{AccountId, CompanyId};
 use sea_orm::DatabaseTransaction;
@@ -43,6 +44,8 @@ pub struct CompanyCreate {
     pub storefront: Option<Storefront>,
     /// E-mail domains whose verified people are members.
     pub email_domains: Vec<String>,
+    /// Days after a result from which learners may register again; never unless given.
+    pub reregistration_days: Option<i64>,
 }
 
 /// What is to change of a company; absent = stays.
@@ -64,6 +67,8 @@ pub struct CompanyUpdate {
     pub storefront: Option<Storefront>,
     /// E-mail domains whose verified people are members.
     pub email_domains: Option<Vec<String>>,
+    /// Days after a result from which learners may register again; `Some(None)` = never.
+    pub reregistration_days: Option<Option<i64>>,
 }
 
 /// Somebody who is to be in a company, or no longer.
@@ -115,6 +120,7 @@ impl App {
         let name = faults.at("name", text::name(&cmd.name));
         let time_zone = cmd.time_zone.as_deref().map(|zone| faults.at("timeZone", parse_zone(zone)));
         let email_domains = domains(&mut faults, &cmd.email_domains);
+        let reregistration_days = cmd.reregistration_days.and_then(|days| faults.at("reregistrationDays", check_days(days)));
         faults.check()?;
         let (Some(key), Some(name)) = (key, name) else { return Err(crate::internal!("a checked company lacks a part")) };
         let mut company = Company {
@@ -126,6 +132,7 @@ impl App {
             time_zone: time_zone.flatten(),
             storefront: cmd.storefront.unwrap_or(cmd.company_type.default_storefront()),
             email_domains,
+            reregistration_days,
             created_at: now,
             touched_at: now,
             archived_at: None,
@@ -161,6 +168,7 @@ impl App {
         let name = cmd.name.map(|name| faults.at("name", text::name(&name)));
         let time_zone = cmd.time_zone.map(|zone| zone.as_deref().map(|zone| faults.at("timeZone", parse_zone(zone))));
         let email_domains = cmd.email_domains.map(|given| domains(&mut faults, &given));
+        let days = cmd.reregistration_days.map(|days| days.and_then(|days| faults.at("reregistrationDays", check_days(days))));
         faults.check()?;
         let mut company = held.clone();
         if let Some(key) = key.flatten() {
@@ -170,6 +178,7 @@ impl App {
         company.enabled = cmd.enabled.unwrap_or(company.enabled);
         company.storefront = cmd.storefront.unwrap_or(company.storefront);
         company.email_domains = email_domains.unwrap_or(company.email_domains);
+        company.reregistration_days = days.unwrap_or(company.reregistration_days);
         if let Some(zone) = time_zone {
             company.time_zone = zone.flatten();
         }
@@ -421,6 +430,13 @@ fn may_for_some(caller: &Caller, scope: Scope) -> Result<()> {
     } else {
         Err(caller.denied(&format!("This needs a manager of the company, or an operator or key with the scope {scope}.")))
     }
+}
+
+fn check_days(days: i64) -> Result<u32, Refusal> {
+    u32::try_from(days)
+        .ok()
+        .filter(|days| *days <= MAX_DAYS)
+        .ok_or_else(|| Refusal::new(Code::Invalid, format!("Give 0 to {MAX_DAYS} days, or null so that nobody registers again.")))
 }
 
 fn parse_zone(zone: &str) -> Result<Tz, Refusal> {

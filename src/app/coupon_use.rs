@@ -17,6 +17,7 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction};
 use super::caller::Caller;
 use super::cart::{Cart, CartLine, CartView, CartWritten};
 use super::offer::{Detail, OfferContext, OfferView};
+use super::seat::Sessions;
 use super::{App, entropy};
 use crate::error::{Error, Result};
 use crate::internal;
@@ -169,8 +170,9 @@ impl App {
     }
 
     /// Replays the coupons of a cart on its lines, priced as they are without coupons.
-    pub(super) fn replay_coupons(&self, cart: &Cart, offers: &[Option<&OfferView>], facts: &CartFacts) -> Replay {
-        let lines: Vec<rules::LineFacts<'_>> = cart.lines.iter().zip(offers).map(|(line, offer)| line_facts(line, *offer)).collect();
+    pub(super) fn replay_coupons(&self, cart: &Cart, offers: &[Option<&OfferView>], facts: &CartFacts, sessions: &Sessions) -> Replay {
+        let lines: Vec<rules::LineFacts<'_>> =
+            cart.lines.iter().zip(offers).map(|(line, offer)| line_facts(line, *offer, sessions)).collect();
         // An order's own uses are not held against what the cart shows of it.
         let own = |coupon: CouponId| match cart.order {
             Some(_) => cart.coupons.iter().filter(|held| held.gave && held.coupon.id == coupon).count() as u64,
@@ -365,7 +367,7 @@ const fn saved(outcome: &CouponOutcome) -> Option<Money> {
     }
 }
 
-fn line_facts<'a>(line: &CartLine, offer: Option<&'a OfferView>) -> rules::LineFacts<'a> {
+fn line_facts<'a>(line: &CartLine, offer: Option<&'a OfferView>, sessions: &Sessions) -> rules::LineFacts<'a> {
     let product: ProductId = line.line.product;
     rules::LineFacts {
         id: line.line.id,
@@ -376,8 +378,8 @@ fn line_facts<'a>(line: &CartLine, offer: Option<&'a OfferView>) -> rules::LineF
         couponable: offer.is_none_or(|offer| offer.couponable),
         product_code: offer.and_then(|offer| offer.product_code.as_deref()),
         contents: offer.map_or(&[], |offer| offer.contents.as_slice()),
-        session: line.line.session,
-        event: None,
+        session: Sessions::of_line(line.line.session, offer),
+        event: offer.and_then(|offer| sessions.event(line.line.session, offer)),
     }
 }
 

@@ -5,6 +5,7 @@
 use chrono::{DateTime, Utc};
 use domain::account::Road;
 use domain::cart::For;
+use domain::catalog::Fulfilment;
 use domain::company::MemberRole;
 use domain::entitlement::{Source, SourceKind};
 use domain::order::{OrderEvent, advance};
@@ -42,13 +43,21 @@ impl App {
         };
         let (mut grants, mut lost) = (Vec::new(), Vec::new());
         for line in order.lines.iter().filter(|line| !wholly_refunded(line)) {
+            // A key instead of a place is redeemed, or handed on, by whoever bought it.
+            let keys = line.fulfilment == Fulfilment::Keys;
             let learner = match (&line.for_, buyer) {
-                (For::SelfBuyer, Some(buyer)) => buyer,
+                (For::SelfBuyer, Some(buyer)) if !keys => buyer,
+                (For::Learner { email: Some(email), .. }, owner) if keys => {
+                    let person = line.learner.ok_or_else(|| internal!("a line of {} names nobody", order.number))?;
+                    let learner = Some((person, self.email_hash(email)));
+                    self.issue_tokens(&txn, TokenIssue { learner, ..seats(&order, line, owner.filter(|_| own), now) }).await?;
+                    continue;
+                }
                 (For::Learner { email: Some(email), .. }, _) => {
                     let person = line.learner.ok_or_else(|| internal!("a line of {} names nobody", order.number))?;
                     self.account_for(&txn, person, email).await?.0
                 }
-                (For::Seats, Some(buyer)) => {
+                (For::Seats | For::SelfBuyer, Some(buyer)) => {
                     self.issue_tokens(&txn, seats(&order, line, own.then_some(buyer), now)).await?;
                     continue;
                 }
@@ -112,6 +121,7 @@ fn seats(order: &Order, line: &OrderLine, owner: Option<AccountId>, now: DateTim
         session: line.session,
         terms: line.terms,
         quantity: line.quantity,
+        learner: None,
         now,
     }
 }

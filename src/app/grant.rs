@@ -12,7 +12,7 @@ use domain::payment::DisputeStatus;
 use domain::refund::Ends;
 use domain::terms::{Anchor, Terms};
 use domain::token::{TokenCode, TokenStatus};
-use domain::{AccountId, CompanyId, CourseId, EntitlementId, OrderId, OrderLineId, ProductId, SessionId, TokenId};
+use domain::{AccountId, CompanyId, CourseId, EntitlementId, OrderId, OrderLineId, PersonId, ProductId, SessionId, TokenId};
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
 
 use super::caller::{Caller, Topic};
@@ -69,6 +69,8 @@ pub struct TokenIssue {
     pub terms: Terms,
     /// How many.
     pub quantity: u32,
+    /// The learner whom they are for: the person row, and the keyed hash of the e-mail.
+    pub learner: Option<(PersonId, String)>,
     /// When.
     pub now: DateTime<Utc>,
 }
@@ -134,11 +136,13 @@ impl App {
         // a token) would not see each other and run side by side: paid time would be swallowed.
         store::entitlement::lock_learners(txn, &accounts).await?;
         let mut queues = Queues::of(store::entitlement::of_accounts_to(txn, &accounts, &targets).await?);
+        let events = events_of(txn, new.iter().map(|new| new.target)).await?;
         let (mut fresh, mut courses) = (HashSet::new(), Vec::new());
         for new in new {
             let place = match new.target {
                 Target::Course(course) => Some((new.account, course, new.now)),
-                Target::Library(_) | Target::Group(_) | Target::Session(_) => None,
+                Target::Session(session) => events.get(&session).map(|course| (new.account, *course, new.now)),
+                Target::Library(_) | Target::Group(_) => None,
             };
             if let Some(id) = queues.push(new) {
                 fresh.insert(id);
@@ -197,7 +201,9 @@ impl App {
                 code_hash: String::new(),
                 code_sealed: String::new(),
                 code_hint: String::new(),
-                status: TokenStatus::Free,
+                status: if issue.learner.is_some() { TokenStatus::Assigned } else { TokenStatus::Free },
+                assigned_to: issue.learner.as_ref().map(|(person, _)| *person),
+                assigned_hash: issue.learner.as_ref().map(|(_, hash)| hash.clone()),
                 // A seat can be taken as long as it would open something.
                 ends_at: match issue.terms.anchor {
                     Anchor::FixedDate(end) => Some(end),
@@ -264,8 +270,13 @@ impl App {
                 (ids.iter().copied().filter(|id| unused.contains(id)).collect(), given)
             }
         };
-        store::token::void(txn, &tokens, reason, now).await?;
+        let voided = store::token::void(txn, &tokens, reason, now).await?;
+        self.seats_give_up(txn, line, usize::try_from(voided).unwrap_or(usize::MAX)).await?;
         let entitlements = self.end_grants(txn, &given, reason, now).await?;
+        if *ends == Ends::Everything {
+            // Seats of a line that was refunded before anything was given.
+            self.seats_end(txn, line).await?;
+        }
         Ok(Ended { entitlements, tokens })
     }
 
@@ -276,8 +287,19 @@ impl App {
     /// The database's.
     pub async fn give_back(&self, txn: &DatabaseTransaction, order: OrderId, reason: &str) -> Result<()> {
         store::entitlement::lock_learners_of_order(txn, order).await?;
-        store::token::unvoid(txn, order, reason, self.now()).await?;
-        let ended = store::entitlement::ended_of_order(txn, order, reason).await?;
+        for (line, tokens) in store::token::voided_of_order(txn, order, reason).await? {
+            if self.seats_take_back(txn, line, tokens.len()).await? {
+                store::token::unvoid(txn, &tokens, self.now()).await?;
+            } else {
+                tracing::error!(%order, %line, "a refund failed, and the seats that it freed were sold meanwhile; its tokens stay void");
+            }
+        }
+        let mut ended = store::entitlement::ended_of_order(txn, order, reason).await?;
+        let gone = self.seats_retake(txn, &ended.iter().collect::<Vec<_>>()).await?;
+        if !gone.is_empty() {
+            tracing::error!(%order, "a refund failed, and the seats that it freed were sold meanwhile; access to those sessions stays ended");
+            ended.retain(|held| !gone.contains(&held.grant.source));
+        }
         let ids: Vec<EntitlementId> = ended.iter().map(Entitlement::id).collect();
         store::entitlement::unend(txn, &ids).await?;
         lay_out_anew(txn, &ended.iter().collect::<Vec<_>>()).await
@@ -297,6 +319,7 @@ impl App {
         }
         let ids: Vec<EntitlementId> = ended.iter().map(|held| held.id()).collect();
         store::entitlement::end(txn, &ids, reason, now).await?;
+        self.seats_free(txn, &ended).await?;
         lay_out_anew(txn, &ended).await?;
         Ok(ids)
     }
@@ -354,6 +377,16 @@ impl App {
     }
 }
 
+/// The events of the sessions among these targets.
+async fn events_of(txn: &DatabaseTransaction, targets: impl Iterator<Item = Target>) -> Result<HashMap<SessionId, CourseId>> {
+    let sessions = targets.filter_map(|target| if let Target::Session(session) = target { Some(session) } else { None });
+    let sessions: Vec<SessionId> = sessions.collect::<BTreeSet<_>>().into_iter().collect();
+    if sessions.is_empty() {
+        return Ok(HashMap::new());
+    }
+    Ok(store::catalog::sessions(txn, &sessions).await?.into_iter().map(|session| (session.id, session.course)).collect())
+}
+
 /// An enrollment that nobody has started.
 pub(super) fn new_enrollment(account: AccountId, course: CourseId, title: String, now: DateTime<Utc>) -> Enrollment {
     Enrollment {
@@ -363,6 +396,8 @@ pub(super) fn new_enrollment(account: AccountId, course: CourseId, title: String
         title,
         status: EnrollmentStatus::NotStarted,
         started_at: None,
+        passed_at: None,
+        registration: 1,
         created_at: now,
         touched_at: now,
     }

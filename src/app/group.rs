@@ -11,6 +11,7 @@ use sea_orm::DatabaseTransaction;
 use serde_json::json;
 use uuid::Uuid;
 
+use crate::app::account::{attribute_name, attribute_value};
 use crate::app::caller::{Caller, Topic};
 use crate::app::catalog::Sort;
 use crate::app::grant::{Entitlement, NewGrant};
@@ -135,7 +136,7 @@ impl App {
             Some(first) => {
                 let sold = (ProductKind::Group, group.id.uuid());
                 let made = self.make_product(&txn, caller, &installation, sold, first).await;
-                Some(made.map_err(|error| under(error, "commerce"))?)
+                Some(made.map_err(|error| error.under("commerce"))?)
             }
         };
         let new = json!({ "group": group, "content": cmd.content, "product": product });
@@ -442,12 +443,20 @@ fn check_rule(kind: GroupKind, rule: Option<Rule>) -> Result<Option<Rule>, Refus
         (GroupKind::Manual, Some(_)) => {
             Err(Refusal::at(Code::Invalid, ["rule"], "A MANUAL group has no rule; leave it out, or make an AUTOMATIC group."))
         }
-        (GroupKind::Automatic, None) => {
-            Err(Refusal::at(Code::Required, ["rule"], "An AUTOMATIC group needs a rule: a company, or a domain of verified e-mails."))
-        }
+        (GroupKind::Automatic, None) => Err(Refusal::at(
+            Code::Required,
+            ["rule"],
+            "An AUTOMATIC group needs a rule: a company, a domain of verified e-mails, or an attribute.",
+        )),
         (GroupKind::Automatic, Some(Rule::EmailDomain(domain))) => {
             let domain = Email::parse_domain(&domain).map_err(|reason| Refusal::from(reason).under(["rule", "emailDomain"]))?;
             Ok(Some(Rule::EmailDomain(domain)))
+        }
+        (GroupKind::Automatic, Some(Rule::Attribute { name, value })) => {
+            let under = |field: &'static str| move |refusal: Refusal| refusal.under(["rule", "attribute", field]);
+            let name = attribute_name(&name).map_err(under("name"))?;
+            let value = attribute_value(&value).map_err(under("value"))?;
+            Ok(Some(Rule::Attribute { name, value }))
         }
         (GroupKind::Automatic, rule) => Ok(rule),
     }
@@ -496,11 +505,4 @@ async fn check_targets(txn: &DatabaseTransaction, content: &[Content], held: &[C
         }
     }
     faults.check()
-}
-
-fn under(error: Error, field: &str) -> Error {
-    match error {
-        Error::Refused(refusals) => Error::Refused(refusals.into_iter().map(|refusal| refusal.under([field])).collect()),
-        other => other,
-    }
 }

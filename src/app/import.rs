@@ -24,6 +24,8 @@ use sheet::{Row, Sheet};
 
 mod sheet;
 
+pub mod enrollment;
+
 /// Rows of one transaction: a few dozen milliseconds of the write lock.
 const CHUNK: usize = 500;
 

@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use chrono::{DateTime, Utc};
 use domain::entitlement::{
     Contents, CourseList, EnrollmentStatus, Explanation, Grant, Holdings, LearningResult, ListedCourse, OpenUntil, Source, SourceKind,
-    Standing, StartRefusal, Target, open_until,
+    Standing, StartRefusal, Target, open_until, reregister,
 };
 use domain::terms::Terms;
 use domain::text;
@@ -96,16 +96,16 @@ pub struct Remedy {
     pub url: String,
 }
 
-/// Why a course was not started, and what would open it.
+/// Why a course was not started or nobody was enrolled, and what would open it.
 #[derive(Debug)]
-pub struct NotStarted {
+pub struct NotDone {
     /// Why.
     pub error: Error,
     /// What to buy, where buying helps and something is on sale.
     pub remedy: Option<Remedy>,
 }
 
-impl<E: Into<Error>> From<E> for NotStarted {
+impl<E: Into<Error>> From<E> for NotDone {
     fn from(error: E) -> Self {
         Self { error: error.into(), remedy: None }
     }
@@ -176,7 +176,7 @@ impl Learners {
         }
         for enrollment in store::enrollment::of_accounts(db, accounts).await? {
             let facts = learners.entry(enrollment.account).or_default();
-            if enrollment.status == EnrollmentStatus::Passed {
+            if enrollment.passed_at.is_some() {
                 facts.passed.insert(enrollment.course);
             }
             facts.enrollments.insert(enrollment.course, enrollment);
@@ -297,6 +297,11 @@ impl<'a> Learner<'a> {
             .unwrap_or_default()
     }
 
+    /// Whether some grant opens the course now, or could later.
+    pub(super) fn holds(&self, course: CourseId, now: DateTime<Utc>) -> Result<bool> {
+        Ok(self.holdings()?.courses(now).contains(&course))
+    }
+
     /// The courses that are open now.
     fn open_courses(&self, now: DateTime<Utc>) -> Result<Vec<OpenCourse>> {
         let holdings = self.holdings()?;
@@ -401,7 +406,7 @@ impl App {
         Ok(views)
     }
 
-    async fn entitlements_of(&self, accounts: &[AccountId]) -> Result<Vec<EntitlementView>> {
+    pub(super) async fn entitlements_of(&self, accounts: &[AccountId]) -> Result<Vec<EntitlementView>> {
         let db = self.db.read();
         // What a grant opens by itself does not hang on the groups that somebody is in.
         let learners = Learners::load(db, accounts, &HashMap::new()).await?;
@@ -522,7 +527,7 @@ impl App {
     /// # Errors
     /// [`Code::PaymentRequired`] with what to buy if nothing opens the course, [`Code::CourseLocked`] if an earlier one has to be passed;
     /// [`Code::NotFound`] for a course that is not there or a learner whom this caller may not act for.
-    pub async fn enrollment_start(&self, caller: &Caller, course: CourseId, account: Option<AccountId>) -> Result<Enrollment, NotStarted> {
+    pub async fn enrollment_start(&self, caller: &Caller, course: CourseId, account: Option<AccountId>) -> Result<Enrollment, NotDone> {
         caller.require_sign_in()?;
         let account = match account {
             Some(account) if caller.account() == Some(account) || caller.may(Topic::Learning.write()) => account,
@@ -604,8 +609,8 @@ impl App {
     }
 
     /// The refusal to open a course that nothing opens, with what would.
-    async fn payment_required(&self, caller: &Caller, refusal: &StartRefusal, course: CourseId, account: AccountId) -> Result<NotStarted> {
-        let remedy = self.remedy(course, account).await?;
+    async fn payment_required(&self, caller: &Caller, refusal: &StartRefusal, course: CourseId, account: AccountId) -> Result<NotDone> {
+        let remedy = self.remedy(course, Some(account), None).await?;
         let message = match &remedy {
             Some(remedy) => {
                 format!("{}. Offer {:?} ({}) opens it: {}", capitalised(&refusal.to_string()), remedy.title, remedy.sku, remedy.url)
@@ -613,21 +618,21 @@ impl App {
             None => format!("{}. Nothing that is on sale holds it at present.", capitalised(&refusal.to_string())),
         };
         tracing::debug!(%course, actor = caller.actor(), "nothing opens the course");
-        Ok(NotStarted { error: Error::refused(Code::PaymentRequired, ["courseId"], message), remedy })
+        Ok(NotDone { error: Error::refused(Code::PaymentRequired, ["courseId"], message), remedy })
     }
 
     /// What this learner can buy to open a course: the course itself, else the first library that holds it.
-    async fn remedy(&self, course: CourseId, account: AccountId) -> Result<Option<Remedy>> {
+    pub(super) async fn remedy(&self, course: CourseId, account: Option<AccountId>, company: Option<CompanyId>) -> Result<Option<Remedy>> {
         let db = self.db.read();
         let libraries = store::catalog::libraries_holding(db, &[course]).await?.remove(&course).unwrap_or_default();
         let targets: Vec<Uuid> = std::iter::once(course.uuid()).chain(libraries.iter().map(|library| library.id.uuid())).collect();
         let mut products = store::product::products_of(db, &targets).await?;
         products.sort_by_key(|product| targets.iter().position(|target| *target == product.target().uuid()));
         let wanted: Vec<_> = products.iter().map(|product| (product.id, 1)).collect();
-        let context = self.offer_context_for(db, Some(account), ContextArgs::default()).await?;
+        let context = self.offer_context_for(db, account, ContextArgs { company, ..ContextArgs::default() }).await?;
         let offers = self.offers_of(db, &context, Detail::default(), &wanted).await?;
         let sold = offers.into_iter().find(|offer| offer.visible && offer.may_be_sold().is_ok() && offer.quote.is_ok());
-        Ok(sold.map(|offer| Remedy { url: format!("{}/form/{}", self.shop.public_url, offer.sku), sku: offer.sku, title: offer.title }))
+        Ok(sold.map(|offer| self.remedy_by(&offer)))
     }
 
     /// Records a result of a learner: by an operator, a program or a manager of the learner's company, never by the learner.
@@ -674,13 +679,15 @@ impl App {
                 fresh
             }
         };
-        let new = Enrollment { status: old.status.record(cmd.result), touched_at: now, ..old.clone() };
+        let passed_at = old.passed_at.or((cmd.result == LearningResult::Passed).then_some(now));
+        let new = Enrollment { status: old.status.record(cmd.result), passed_at, touched_at: now, ..old.clone() };
         store::enrollment::update(&txn, &new).await?;
         let result = ResultRow {
             id: entropy::next_uuid(),
             enrollment: new.id,
             result: cmd.result,
             score: score.clone(),
+            registration: new.registration,
             actor: caller.actor(),
             recorded_at: now,
         };
@@ -688,6 +695,60 @@ impl App {
         let told = json!({ "status": new.status, "result": cmd.result, "score": score, "account": account, "course": course });
         let object = Object::new("enrollment", new.id.uuid());
         self.audit(&txn, caller, "enrollmentResultRecord", object, Some(json!({ "status": old.status })), Some(told)).await?;
+        txn.commit().await?;
+        Ok(new)
+    }
+
+    /// Registers a learner again for a course with a result, where a company of the learner allows it: progress begins anew under the same
+    /// enrollment, which keeps its history. The caller unless a learner is named.
+    ///
+    /// # Errors
+    /// [`Code::ReregistrationRefused`] with when it is possible; [`Code::PaymentRequired`] with what to buy if nothing opens the course;
+    /// [`Code::NotFound`] for a course that the learner has no place in, or a learner whom this caller may not act for.
+    pub async fn enrollment_reregister(
+        &self,
+        caller: &Caller,
+        course: CourseId,
+        account: Option<AccountId>,
+    ) -> Result<Enrollment, NotDone> {
+        caller.require_sign_in()?;
+        let scope = Topic::Learning.write();
+        let account = match account {
+            Some(account) if caller.account() == Some(account) => account,
+            Some(account) if !self.learners_within_reach(self.db.read(), caller, scope, &[account]).await?.is_empty() => account,
+            Some(_) => return Err(Error::not_found("accountId", "learner").into()),
+            None => caller.require_account()?,
+        };
+        let now = self.now();
+        let txn = self.db.begin().await?;
+        store::entitlement::lock_learners(&txn, &[account]).await?;
+        let Some(old) = store::enrollment::of_course(&txn, account, course).await? else {
+            return Err(Error::not_found("courseId", "course of this learner").into());
+        };
+        let results = store::enrollment::results(&txn, &[old.id]).await?;
+        let last = results.iter().rev().find(|result| result.registration == old.registration).map(|result| result.recorded_at);
+        let ids = store::company::companies_of(&txn, account, None).await?;
+        let companies = store::company::companies(&txn, &ids).await?;
+        let allowing = companies.iter().filter(|company| company.archived_at.is_none()).filter_map(|company| company.reregistration_days);
+        reregister(old.status, last, allowing.min(), now).map_err(|refusal| Refusal::from(refusal).under(["courseId"]))?;
+        let learners = self.learner(&txn, account).await?;
+        let learner = learners.of(account);
+        let explained = learner.holdings()?.explain(course, &learner.facts.passed, now);
+        if !explained.iter().any(|explanation| explanation.why.opens()) {
+            txn.rollback().await?;
+            let refusal = if explained.is_empty() { StartRefusal::NoGrant } else { StartRefusal::Over };
+            return Err(self.payment_required(caller, &refusal, course, account).await?);
+        }
+        let new = Enrollment {
+            status: EnrollmentStatus::NotStarted,
+            started_at: None,
+            registration: old.registration + 1,
+            touched_at: now,
+            ..old.clone()
+        };
+        store::enrollment::update(&txn, &new).await?;
+        let (was, told) = (json!({ "status": old.status, "registration": old.registration }), json!({ "registration": new.registration }));
+        self.audit(&txn, caller, "enrollmentReregister", Object::new("enrollment", new.id.uuid()), Some(was), Some(told)).await?;
         txn.commit().await?;
         Ok(new)
     }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, SubsecRound, Utc};
 use domain::cart::{CartRefusal, MAX_QUANTITY, OfferState};
-use domain::catalog::{CatalogRefusal, CourseKind, PriceRow, ProductKind, Saleability, Schedule, TierPrice, may_be_shown, may_be_sold};
+use domain::catalog::{CatalogRefusal, CourseKind, Fulfilment, PriceRow, ProductKind, Saleability, Schedule, TierPrice, may_be_sold};
 use domain::company::{OfferBase, Storefront, effective};
 use domain::coupon::Content;
 use domain::pricing::{Buyer, Channel, Market, Prices, Quote, RateTable, Unavailable, quote};
@@ -93,6 +93,8 @@ pub struct OfferView {
     pub visible: bool,
     /// Whether coupons reach it.
     pub couponable: bool,
+    /// What buying it gives.
+    pub fulfilment: Fulfilment,
     /// Product code of a library.
     pub product_code: Option<String>,
     /// What coupons see of everything that it gives; empty unless asked for.
@@ -328,7 +330,7 @@ impl App {
             Some(found) if context.recorded => Some(store::offer::as_recorded(db, &context.viewpoint(), detail, found).await?),
             _ => None,
         };
-        let Some(found) = facts.first().filter(|facts| may_be_shown(&facts.saleability) && facts.created_at <= context.at) else {
+        let Some(found) = facts.first().filter(|facts| may_be_sold(&facts.saleability).is_ok() && facts.created_at <= context.at) else {
             return Ok(None);
         };
         let prices = self.price_facts_of(db, &context, &facts).await?;
@@ -532,6 +534,7 @@ impl App {
             saleability: facts.saleability,
             visible: offer.visible && !facts.restricted,
             couponable: facts.couponable,
+            fulfilment: facts.fulfilment,
             product_code: facts.product_code.clone(),
             contents: Vec::new(),
             courses: Vec::new(),

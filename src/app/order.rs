@@ -130,6 +130,9 @@ impl App {
         if let Some(refusal) = self.uses_take(&txn, &order, &view, &customer).await? {
             return self.not_as_shown(txn, caller, &cmd, refusal).await;
         }
+        if let Some(refusal) = self.seats_take(&txn, &order, &view).await? {
+            return self.not_as_shown(txn, caller, &cmd, refusal).await;
+        }
         store::cart::ordered(&txn, order.cart, order.id, now).await?;
         match (instance, &cmd.method) {
             (Some(instance), Some(method)) => {
@@ -237,6 +240,8 @@ impl App {
             fulfilled_at: None,
             closed_at: None,
             touched_at: now,
+            bypass: false,
+            reason: None,
             lines,
         })
     }
@@ -303,6 +308,7 @@ impl App {
         let change = StateChange { from: order.status, to: OrderStatus::Cancelled, now, paid_by: None };
         store::order::advance(&txn, id, &change).await?;
         self.uses_move(&txn, &order, OrderStatus::Cancelled).await?;
+        self.seats_move(&txn, &order, OrderStatus::Cancelled).await?;
         store::cart::reopen(&txn, order.cart, order.id, now).await?;
         self.end_attempts(&txn, &order, &attempts, &ends).await?;
         let object = Object { kind: "order", id: id.uuid(), company: order.company.map(CompanyId::uuid) };
@@ -359,6 +365,7 @@ impl App {
         let to = advance(order.status, &OrderEvent::Lapsed).map_err(|refusal| internal!("{}: {refusal}", order.number))?;
         store::order::advance(&txn, id, &StateChange { from: order.status, to, now, paid_by: None }).await?;
         self.uses_move(&txn, &order, to).await?;
+        self.seats_move(&txn, &order, to).await?;
         store::cart::reopen(&txn, order.cart, order.id, now).await?;
         txn.commit().await?;
         // Part payments that were recorded so far go back.
@@ -681,12 +688,12 @@ fn order_line(view: &CartLineView) -> Result<OrderLine> {
     Ok(OrderLine {
         id: entropy::next_id(),
         product: offer.product,
-        target: Target::new(target_kind(offer.kind), offer.target),
+        target: view.session.map_or_else(|| Target::new(target_kind(offer.kind), offer.target), Target::Session),
         sku: offer.sku.clone(),
         title: offer.title.clone(),
         product_code: offer.product_code.clone(),
         coupon: view.coupon.clone(),
-        session: view.line.line.session,
+        session: view.session,
         for_: view.line.line.for_.clone(),
         learner: view.line.learner,
         quantity: view.line.line.quantity,
@@ -695,6 +702,7 @@ fn order_line(view: &CartLineView) -> Result<OrderLine> {
         amounts,
         breakdown: quote.clone().discounted(amounts.discount).steps,
         terms: offer.terms,
+        fulfilment: offer.fulfilment,
         refunded: zero,
         refunded_by_quantity: zero,
         refunded_quantity: 0,

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::cart::For;
+use domain::catalog::Fulfilment;
 use domain::order::{OrderStatus, retry};
 use domain::payment::PaymentStatus;
 use domain::{CourseId, Money, OrderId, OrderLineId};
@@ -296,6 +297,9 @@ impl App {
                     let codes = what.map_or(line.quantity as usize, |what| what.codes.len());
                     let text = match &line.for_ {
                         _ if refunded && what.is_none_or(Given::is_over) => "This was refunded.".to_owned(),
+                        For::SelfBuyer | For::Learner { .. } if line.fulfilment == Fulfilment::Keys => {
+                            "Redeem this key to open it, or hand it on; it serves once.".to_owned()
+                        }
                         For::SelfBuyer => "Open your courses.".to_owned(),
                         For::Seats => format!("Hand out {codes} codes; each opens it for one learner."),
                         For::Learner { name, .. } => format!("It is open for {}.", name.as_deref().unwrap_or("the learner you named")),

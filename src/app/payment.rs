@@ -567,7 +567,10 @@ impl App {
                 Some(_) => PaidBy::Another,
                 None => PaidBy::Nobody,
             },
-            everything_there: !lapsed || (store::order::all_there(txn, &products).await? && self.uses_there(txn, order).await?),
+            everything_there: !lapsed
+                || (store::order::all_there(txn, &products).await?
+                    && self.uses_there(txn, order).await?
+                    && self.seats_there(txn, order).await?),
             cart_taken: lapsed && store::order::cart_taken(txn, order.cart, order.id).await?,
         };
         match rule::settle(&facts).map_err(money_fault)? {
@@ -634,6 +637,10 @@ impl App {
         if !self.uses_move(txn, order, to).await? {
             // Decided anew when this is tried again: without its coupons the order cannot be honoured.
             return Err(internal!("a coupon of {} was used up meanwhile", order.number));
+        }
+        if !self.seats_move(txn, order, to).await? {
+            // As above: decided anew when this is tried again.
+            return Err(internal!("a seat of {} was taken meanwhile", order.number));
         }
         if matches!(event, OrderEvent::Honoured) && !store::cart::ordered(txn, order.cart, order.id, now).await? {
             return Err(internal!("the cart of {} was taken meanwhile", order.number));

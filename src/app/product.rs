@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use domain::catalog::{ProductKind, SaleState};
+use domain::catalog::{Fulfilment, ProductKind, SaleState};
 use domain::terms::Terms;
 use domain::text::Sku;
 use domain::{ProductId, text};
@@ -59,6 +59,8 @@ pub struct ProductUpdate {
     pub terms: Option<TermsWish>,
     /// Whether coupons reach it.
     pub couponable: Option<bool>,
+    /// What buying it gives, for later orders.
+    pub fulfilment: Option<Fulfilment>,
 }
 
 /// How the product of something new is to be.
@@ -101,6 +103,7 @@ impl App {
             product.sku = sku.as_str().to_owned();
         }
         product.couponable = cmd.couponable.unwrap_or(product.couponable);
+        product.fulfilment = cmd.fulfilment.unwrap_or(product.fulfilment);
         product.state = cmd.state.unwrap_or(product.state);
         product.terms = terms.flatten().unwrap_or(product.terms);
         if product != held {
@@ -131,8 +134,7 @@ impl App {
         first: FirstProduct,
     ) -> Result<Product> {
         if first.prices.is_empty() {
-            let message = "Give a first price; 0 is a price too, for something free.";
-            return Err(Error::refused(Code::Required, ["prices"], message));
+            return Err(no_first_price());
         }
         let rows = self.price_rows(txn, &first.prices).await?;
         let (id, sku) = (entropy::next_id(), first.sku);
@@ -142,6 +144,35 @@ impl App {
         }
         self.set_prices(txn, caller, installation, id, rows).await?;
         store::product::products(txn, &[id]).await?.pop().ok_or_else(|| Error::not_found("id", "product"))
+    }
+
+    /// Gives a product that was never sold its first prices, and the SKU that is wanted.
+    #[expect(clippy::too_many_arguments, reason = "what a first product needs, beside who gives it")]
+    pub(super) async fn sell_product(
+        &self,
+        txn: &DatabaseTransaction,
+        caller: &Caller,
+        installation: &Installation,
+        held: Product,
+        sku: Option<Sku>,
+        terms: Option<Terms>,
+        prices: Vec<PriceWish>,
+    ) -> Result<()> {
+        if prices.is_empty() {
+            return Err(no_first_price());
+        }
+        let rows = self.price_rows(txn, &prices).await?;
+        let mut product = Product { terms: terms.unwrap_or(held.terms), touched_at: self.now(), ..held.clone() };
+        if let Some(sku) = sku {
+            if !store::product::reserve_sku(txn, product.id, &sku, product.touched_at).await? {
+                return Err(sku_taken(&sku, ["sku"]));
+            }
+            product.sku = sku.as_str().to_owned();
+        }
+        store::product::update(txn, &product).await?;
+        self.set_prices(txn, caller, installation, product.id, rows).await?;
+        let object = Object::new("product", product.id.uuid());
+        self.audit(txn, caller, "courseCommerceSet", object, Some(json!(held)), Some(json!(product))).await
     }
 
     /// The products with these ids, for lists inside of what the caller may see.
@@ -195,6 +226,10 @@ impl App {
         caller.require(Topic::Catalog.read())?;
         Ok(store::product::product_page(self.db.read(), filter, sort, args, with_total).await?)
     }
+}
+
+fn no_first_price() -> Error {
+    Error::refused(Code::Required, ["prices"], "Give a first price; 0 is a price too, for something free.")
 }
 
 /// Another product has this SKU, or had it.

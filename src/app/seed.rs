@@ -203,6 +203,7 @@ impl App {
                 time_zone: Some(if month == 3 { "Europe/Warsaw" } else { "Europe/Lisbon" }.to_owned()),
                 location: Some(place.to_owned()),
                 seats: 80,
+                commerce: None,
             };
             self.session_create(caller, session).await?;
         }
@@ -294,6 +295,7 @@ impl App {
                 time_zone: Some(zone.to_owned()),
                 storefront: None,
                 email_domains: vec![domain.to_owned()],
+                reregistration_days: None,
             };
             let company = self.company_create(caller, create).await?.id;
             let rows = match key {

@@ -2,13 +2,14 @@
 //!
 //! Always true here: a token is redeemed once, by one conditional update; codes are never logged.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 use domain::entitlement::{Source, SourceKind};
-use domain::refusal::Refusal;
-use domain::token::{TokenCode, TokenRefusal, TokenStatus, redeem, revoke, status};
-use domain::{AccountId, CompanyId, OrderId, TokenId};
+use domain::refusal::{Reason, Refusal};
+use domain::text::{self, Email};
+use domain::token::{HandOver, TokenCode, TokenRefusal, TokenStatus, redeem, revoke, status, transfer};
+use domain::{AccountId, CompanyId, OrderId, PersonId, ProductId, TokenId};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -16,11 +17,12 @@ use super::caller::{Caller, Topic, Who};
 use super::grant::NewGrant;
 use super::secrets::Purpose;
 use super::{Answer, App, Object, entropy};
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Faults, Result};
 use crate::internal;
 use crate::page::{Page, PageArgs};
 use crate::store;
 use crate::store::idempotency::Scope;
+use crate::store::person::{NewPerson, Person};
 
 pub use crate::store::page::Key;
 pub use crate::store::token::{SeenBy, Token, TokenFilter};
@@ -34,7 +36,32 @@ pub struct TokenView {
     pub status: TokenStatus,
     /// Its code, for those who may hand it out.
     pub code: Option<String>,
+    /// Whom it was handed to, for the same; blank once that person was erased.
+    pub assigned_to: Option<Person>,
 }
+
+/// Which seats are handed out.
+#[derive(Debug, Clone, Default, serde::Serialize)]
+pub struct Pool {
+    /// Seats of this company.
+    pub company: Option<CompanyId>,
+    /// Seats of this order.
+    pub order: Option<OrderId>,
+    /// Seats in this product.
+    pub product: Option<ProductId>,
+}
+
+/// Somebody who is to have a seat.
+#[derive(Debug, Clone)]
+pub struct Assignee {
+    /// E-mail.
+    pub email: String,
+    /// Name.
+    pub name: Option<String>,
+}
+
+/// Most learners of one call.
+pub const MAX_ASSIGNED: usize = 1_000;
 
 impl App {
     /// Redeems a token for the signed-in person: opens what it stands for, and makes them a learner of its company.
@@ -66,6 +93,12 @@ impl App {
             let refusal = redeem(status(token.status, token.ends_at, now)).err().unwrap_or(TokenRefusal::Used);
             return Err(Refusal::from(refusal).under(["code"]).into());
         }
+        store::entitlement::lock_learners(&txn, &[account]).await?;
+        if let Some(session) = known.session
+            && let Err(reason) = self.seat_redeem(&txn, session, known.line, known.order, known.id, account).await?
+        {
+            return Err(Refusal::new(reason.code(), reason.to_string()).under(["code"]).into());
+        }
         let grant = NewGrant {
             account,
             target: known.target,
@@ -86,12 +119,144 @@ impl App {
         Ok(Answer { value: self.token_view(caller, known.id).await?, replayed: false })
     }
 
+    /// Hands free seats to learners, one each: all of them or none. Whoever has the code redeems it; the buyer takes no seat unless named.
+    ///
+    /// # Errors
+    /// [`Code::TooFewTokens`] with how many are free; each bad or repeated address by its place, and each that has an unused seat already;
+    /// [`Code::Required`] where the seats named are of several products; [`Code::NotFound`] for seats that are not this caller's to hand out.
+    pub async fn token_assign(&self, caller: &Caller, pool: Pool, learners: &[Assignee], key: &str) -> Result<Answer<Vec<TokenView>>> {
+        caller.require_sign_in()?;
+        let now = self.now();
+        let persons = self.assignees(learners)?;
+        let (field, filter) = self.pool_of(caller, &pool)?;
+        let actor = caller.actor();
+        let scope = Scope { actor: &actor, operation: "tokenAssign", key };
+        let txn = self.db.begin().await?;
+        let hashes: Vec<String> = persons.iter().map(|person| person.email_hash.clone()).collect();
+        if let Some(earlier) = self.claim(&txn, &scope, &json!({ "pool": pool, "learners": hashes })).await? {
+            txn.commit().await?;
+            let ids: Vec<TokenId> = serde_json::from_value(earlier)?;
+            return Ok(Answer { value: self.token_views(caller, &ids).await?, replayed: true });
+        }
+        let mut free = store::token::free_within(&txn, &filter, now).await?;
+        if free.is_empty() && !store::token::any_within(&txn, &filter).await? {
+            return Err(Error::not_found(field, "seat that you may hand out"));
+        }
+        let orders: Vec<OrderId> = free.iter().filter_map(|seat| seat.order).collect::<BTreeSet<_>>().into_iter().collect();
+        // Two who hand out at once would count the same free seats; a refund would void one that was just handed out.
+        store::token::lock_orders(&txn, &orders).await?;
+        free = store::token::free_within(&txn, &filter, now).await?;
+        free.retain(|seat| seat.order.is_none_or(|order| orders.contains(&order)));
+        if free.iter().any(|seat| Some(seat.product) != free.first().map(|first| first.product)) {
+            let message = "These seats are of several products; say of which one, as productId.";
+            return Err(Error::refused(Code::Required, ["productId"], message));
+        }
+        let filter = TokenFilter { product: free.first().map(|seat| seat.product).or(filter.product), ..filter };
+        let have = store::token::assigned_within(&txn, &filter, &hashes, now).await?;
+        let mut faults = Faults::default();
+        for (place, person) in persons.iter().enumerate() {
+            if have.contains(&person.email_hash) {
+                let message = "This learner has an unused seat already; to send another code, use tokenRevoke or tokenTransfer.";
+                faults.add(Refusal::at(Code::Repeated, ["learners".to_owned(), place.to_string(), "email".to_owned()], message));
+            }
+        }
+        faults.check()?;
+        domain::token::assign(free.len(), persons.len()).map_err(|reason| Refusal::from(reason).under(["learners"]))?;
+        store::person::insert(&txn, &persons, now).await?;
+        let mut assigned = Vec::with_capacity(persons.len());
+        for (seat, person) in free.iter().zip(&persons) {
+            if !store::token::assign(&txn, seat.token, person.id, &person.email_hash, now).await? {
+                return Err(internal!("{} was taken under the lock of its order", seat.token));
+            }
+            assigned.push(seat.token);
+        }
+        let changes = store::token::by_ids(&txn, &assigned).await?.into_iter().map(|token| {
+            let new = json!({ "status": token.status, "assignedTo": token.assigned_to });
+            (object(&token), Some(json!({ "status": TokenStatus::Free })), Some(new))
+        });
+        self.audit_all(&txn, caller, "tokenAssign", changes.collect()).await?;
+        store::idempotency::finish(&txn, &scope, serde_json::to_value(&assigned)?).await?;
+        txn.commit().await?;
+        Ok(Answer { value: self.token_views(caller, &assigned).await?, replayed: false })
+    }
+
+    /// The learners who are to have seats, each once.
+    fn assignees(&self, learners: &[Assignee]) -> Result<Vec<NewPerson>> {
+        let mut faults = Faults::default();
+        if learners.is_empty() {
+            faults.add(Refusal::at(Code::Required, ["learners"], "Name at least one learner."));
+        }
+        if learners.len() > MAX_ASSIGNED {
+            let message = format!("At most {MAX_ASSIGNED} learners go into one call; send the others in another one.");
+            faults.add(Refusal::at(Code::TooLong, ["learners"], message));
+        }
+        faults.check()?;
+        let mut faults = Faults::default();
+        let mut persons: Vec<NewPerson> = Vec::with_capacity(learners.len());
+        let mut places: HashMap<String, usize> = HashMap::with_capacity(learners.len());
+        for (place, learner) in learners.iter().enumerate() {
+            let under = |refusal: Refusal| refusal.under(["learners".to_owned(), place.to_string()]);
+            let Some(person) = faults.of(self.assignee(learner).map_err(under)) else { continue };
+            match places.insert(person.email_hash.clone(), place) {
+                Some(first) => {
+                    let message = format!("This address stands at place {first} already; name each once.");
+                    faults.add(under(Refusal::at(Code::Repeated, ["email"], message)));
+                }
+                None => persons.push(person),
+            }
+        }
+        faults.check()?;
+        Ok(persons)
+    }
+
+    fn assignee(&self, learner: &Assignee) -> Result<NewPerson, Refusal> {
+        let email = Email::parse(&learner.email).map_err(|reason| Refusal::from(reason).under(["email"]))?;
+        let name = learner.name.as_deref().filter(|name| !name.trim().is_empty()).map(text::name).transpose();
+        Ok(self.person_version(&email, name.map_err(|reason| Refusal::from(reason).under(["name"]))?, None))
+    }
+
+    /// The seats of a pool that a caller may hand out, and the field that names them.
+    fn pool_of(&self, caller: &Caller, pool: &Pool) -> Result<(&'static str, TokenFilter)> {
+        let scope = Topic::Learning.write();
+        let field = match (pool.order, pool.company) {
+            (Some(_), _) => "orderId",
+            (None, Some(_)) => "companyId",
+            (None, None) => {
+                return Err(Error::refused(Code::Required, ["orderId"], "Say of which order or of which company the seats are."));
+            }
+        };
+        let seen_by = match &caller.who {
+            _ if caller.may(scope) => None,
+            Who::Account { id, manages, .. } => Some(SeenBy { owner: Some(*id), companies: manages.clone() }),
+            Who::ManagerKey { company, .. } if caller.may_for(scope, *company) => Some(SeenBy { owner: None, companies: vec![*company] }),
+            Who::Guest | Who::Key { .. } | Who::ManagerKey { .. } | Who::System => {
+                return Err(caller.denied("Seats are handed out by whoever bought them, managers of their company, and operators."));
+            }
+        };
+        Ok((field, TokenFilter { company: pool.company, order: pool.order, product: pool.product, seen_by, status: None }))
+    }
+
+    /// Hands an unused seat to another learner. The code that somebody may have is dead then, and the seat has a fresh one.
+    ///
+    /// # Errors
+    /// As for [`App::token_revoke`]; an address or name that is none.
+    pub async fn token_transfer(&self, caller: &Caller, id: TokenId, learner: &Assignee) -> Result<TokenView> {
+        caller.require_sign_in()?;
+        let person = self.assignee(learner).map_err(|refusal| refusal.under(["learner"]))?;
+        self.replace_code(caller, id, "tokenTransfer", Some(person)).await
+    }
+
     /// Voids an unused code and issues a fresh one for its seat: for the company's managers, whoever bought it, and operators.
     ///
     /// # Errors
     /// NOT_FOUND for everybody else; TOKEN_USED, TOKEN_VOID, TOKEN_EXPIRED.
     pub async fn token_revoke(&self, caller: &Caller, id: TokenId) -> Result<TokenView> {
         caller.require_sign_in()?;
+        self.replace_code(caller, id, "tokenRevoke", None).await
+    }
+
+    /// Takes an unused seat from whoever has its code, and gives it to somebody else or to nobody.
+    async fn replace_code(&self, caller: &Caller, id: TokenId, operation: &'static str, to: Option<NewPerson>) -> Result<TokenView> {
         let now = self.now();
         let known = store::token::by_ids(self.db.read(), &[id]).await?.pop();
         let known = known.filter(|token| hands_out(caller, token)).ok_or_else(|| Error::not_found("tokenId", "token"))?;
@@ -103,7 +268,20 @@ impl App {
         // Looked at under that lock, and the update below counts all the same: whoever redeems the seat at this instant was first or is late.
         let token = store::token::by_ids(&txn, &[id]).await?.pop().ok_or_else(|| internal!("{id} is gone"))?;
         let refused = |refusal: TokenRefusal| Refusal::from(refusal).under(["tokenId"]);
-        revoke(status(token.status, token.ends_at, now)).map_err(refused)?;
+        let stands = status(token.status, token.ends_at, now);
+        revoke(stands).map_err(refused)?;
+        if let Some(person) = &to {
+            store::person::insert(&txn, std::slice::from_ref(person), now).await?;
+            if transfer(stands).map_err(refused)? == HandOver::Assign {
+                if !store::token::assign(&txn, id, person.id, &person.email_hash, now).await? {
+                    return Err(refused(TokenRefusal::Used).into());
+                }
+                let (old, new) = (json!({ "status": token.status }), json!({ "assignedTo": person.id }));
+                self.audit(&txn, caller, operation, object(&token), Some(old), Some(new)).await?;
+                txn.commit().await?;
+                return self.token_view(caller, id).await;
+            }
+        }
         if store::token::void(&txn, &[id], "a new code for its seat", now).await? == 0 {
             return Err(refused(TokenRefusal::Used).into());
         }
@@ -111,7 +289,9 @@ impl App {
             id: entropy::next_id(),
             issue: token.issue + 1,
             // Whoever the old code was handed to does not have the fresh one.
-            status: TokenStatus::Free,
+            status: if to.is_some() { TokenStatus::Assigned } else { TokenStatus::Free },
+            assigned_to: to.as_ref().map(|person| person.id),
+            assigned_hash: to.as_ref().map(|person| person.email_hash.clone()),
             created_at: now,
             touched_at: now,
             ..token.clone()
@@ -120,9 +300,9 @@ impl App {
             return Err(internal!("the seat of {id} has a later code already"));
         }
         let (old, new) = (json!({ "status": token.status }), json!({ "fresh": fresh.id, "seat": fresh.seat }));
-        self.audit(&txn, caller, "tokenRevoke", object(&token), Some(old), Some(new)).await?;
+        self.audit(&txn, caller, operation, object(&token), Some(old), Some(new)).await?;
         txn.commit().await?;
-        self.viewed(caller, fresh, now)
+        self.token_view(caller, fresh.id).await
     }
 
     /// A page of tokens, the oldest first: for operators all, else those that the caller bought and those of companies that it manages. Of one
@@ -154,10 +334,10 @@ impl App {
             Some(SeenBy { owner: caller.account(), companies })
         };
         let now = self.now();
-        let filter = TokenFilter { company, order, seen_by, status: wanted };
+        let filter = TokenFilter { company, order, product: None, seen_by, status: wanted };
         let page = store::token::list(self.db.read(), &filter, now, args, total).await?;
         let (has_next, has_previous, total) = (page.has_next, page.has_previous, page.total);
-        let rows = page.rows.into_iter().map(|token| self.viewed(caller, token, now)).collect::<Result<Vec<_>>>()?;
+        let rows = self.viewed(caller, page.rows, now).await?;
         Ok(Page { rows, has_next, has_previous, total })
     }
 
@@ -173,18 +353,35 @@ impl App {
             let own = |account: Option<AccountId>| account.is_some() && account == caller.account();
             managed || caller.may(scope) || own(token.owner) || own(token.redeemed_by)
         };
-        let found = store::token::by_ids(self.db.read(), ids).await?.into_iter().filter(seen);
-        found.map(|token| Ok((token.id, self.viewed(caller, token, now)?))).collect()
+        let found = store::token::by_ids(self.db.read(), ids).await?.into_iter().filter(seen).collect();
+        Ok(self.viewed(caller, found, now).await?.into_iter().map(|view| (view.token.id, view)).collect())
     }
 
     async fn token_view(&self, caller: &Caller, id: TokenId) -> Result<TokenView> {
-        let token = store::token::by_ids(self.db.read(), &[id]).await?.pop().ok_or_else(|| internal!("{id} is gone"))?;
-        self.viewed(caller, token, self.now())
+        self.token_views(caller, &[id]).await?.pop().ok_or_else(|| internal!("{id} is gone"))
     }
 
-    fn viewed(&self, caller: &Caller, token: Token, now: DateTime<Utc>) -> Result<TokenView> {
-        let code = hands_out(caller, &token).then(|| self.code_of(&token)).transpose()?;
-        Ok(TokenView { status: status(token.status, token.ends_at, now), code, token })
+    /// These tokens, in this order.
+    async fn token_views(&self, caller: &Caller, ids: &[TokenId]) -> Result<Vec<TokenView>> {
+        let mut found = store::token::by_ids(self.db.read(), ids).await?;
+        let place: HashMap<TokenId, usize> = ids.iter().enumerate().map(|(place, id)| (*id, place)).collect();
+        found.sort_by_key(|token| place.get(&token.id).copied());
+        self.viewed(caller, found, self.now()).await
+    }
+
+    async fn viewed(&self, caller: &Caller, tokens: Vec<Token>, now: DateTime<Utc>) -> Result<Vec<TokenView>> {
+        let named = tokens.iter().filter(|token| hands_out(caller, token)).filter_map(|token| token.assigned_to);
+        let named: Vec<PersonId> = named.collect();
+        let persons: HashMap<PersonId, Person> = match named.is_empty() {
+            true => HashMap::new(),
+            false => store::person::by_ids(self.db.read(), &named).await?.into_iter().map(|person| (person.id, person)).collect(),
+        };
+        let view = |token: Token| {
+            let code = hands_out(caller, &token).then(|| self.code_of(&token)).transpose()?;
+            let assigned_to = token.assigned_to.and_then(|person| persons.get(&person).cloned());
+            Ok(TokenView { status: status(token.status, token.ends_at, now), code, assigned_to, token })
+        };
+        tokens.into_iter().map(view).collect()
     }
 }
 

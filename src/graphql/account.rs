@@ -1,6 +1,6 @@
 //! Accounts: signing up and in, links, operators, erasure, and `me`.
 
-use async_graphql::{Context, Enum, ID, InputObject, MaybeUndefined, MergedObject, Object, SimpleObject};
+use async_graphql::{ComplexObject, Context, Enum, ID, InputObject, MaybeUndefined, MergedObject, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 use domain::AccountId;
 use domain::id::format_any;
@@ -11,6 +11,7 @@ use super::company::MeCompanies;
 use super::connection::{List, connection, wants_total};
 use super::error::{UserError, answer, outcome, payload, scope};
 use super::learning::MeLearning;
+use super::loader::{AttributesOf, loaders};
 use super::scalar::input_id;
 use crate::app::account::{self as app, Key, Whose};
 use crate::app::caller::{Caller, Scope, Scopes};
@@ -20,6 +21,7 @@ use crate::page::ListName;
 
 /// Somebody who can sign in: one account for each e-mail address.
 #[derive(Debug, Clone, SimpleObject)]
+#[graphql(complex)]
 pub struct Account {
     /// Its id.
     #[graphql(owned)]
@@ -38,6 +40,25 @@ pub struct Account {
     pub created_at: DateTime<Utc>,
     /// When it last changed.
     pub touched_at: DateTime<Utc>,
+}
+
+/// An attribute of an account, by which automatic groups can take people in.
+#[derive(Debug, Clone, SimpleObject)]
+pub struct AccountAttribute {
+    /// Its name, folded.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+}
+
+#[ComplexObject]
+impl Account {
+    /// Its attributes, by name.
+    async fn attributes(&self, ctx: &Context<'_>) -> async_graphql::Result<Vec<AccountAttribute>> {
+        let Some(id) = AccountId::parse(&self.id) else { return Ok(Vec::new()) };
+        let found: Vec<(String, String)> = loaders(ctx)?.list(AttributesOf(id)).await?;
+        Ok(found.into_iter().map(|(name, value)| AccountAttribute { name, value }).collect())
+    }
 }
 
 impl From<app::Account> for Account {
@@ -279,6 +300,32 @@ pub struct OperatorSetInput {
     pub scopes: MaybeUndefined<Vec<String>>,
 }
 
+/// Sets attributes of an account.
+#[derive(Debug, InputObject)]
+pub struct AccountAttributesSetInput {
+    /// The account.
+    pub account_id: ID,
+    /// The attributes; others stay.
+    pub attributes: Vec<AccountAttributeInput>,
+}
+
+/// An attribute of an account.
+#[derive(Debug, InputObject)]
+pub struct AccountAttributeInput {
+    /// Its name, in any case.
+    pub name: String,
+    /// Its value; null takes it away.
+    pub value: Option<String>,
+}
+
+payload! {
+    /// What became of it.
+    AccountAttributesSetPayload {
+        /// The account.
+        account: Account
+    }
+}
+
 /// Whose data to blank.
 #[derive(InputObject)]
 pub struct PersonEraseInput {
@@ -457,6 +504,23 @@ impl AccountMutation {
             app.operator_set(caller, &whose, scopes).await
         };
         OperatorSetPayload::of(set.await)
+    }
+
+    /// Sets attributes of an account, by which automatic groups can take people in. Those that are not named stay; null takes one away. Needs
+    /// `settings:write`.
+    async fn account_attributes_set(
+        &self,
+        ctx: &Context<'_>,
+        input: AccountAttributesSetInput,
+    ) -> async_graphql::Result<AccountAttributesSetPayload> {
+        let (app, caller) = scope(ctx)?;
+        let set = async {
+            caller.require(crate::app::caller::Topic::Settings.write())?;
+            let id = input_id(&input.account_id, "accountId", "account")?;
+            let wishes: Vec<_> = input.attributes.into_iter().map(|attribute| (attribute.name, attribute.value)).collect();
+            app.account_attributes_set(caller, id, &wishes).await
+        };
+        AccountAttributesSetPayload::of(set.await)
     }
 
     /// Blanks name, e-mail and postal address of a person wherever they stand, and ends the account; orders and their amounts stay. Needs

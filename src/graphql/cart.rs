@@ -166,6 +166,8 @@ pub struct CartLine {
     pub id: ID,
     /// Id of the product.
     pub product_id: ID,
+    /// The dated session that it is for.
+    pub session_id: Option<ID>,
     /// The product as this buyer sees it, priced for the line's quantity; null if it is gone or no longer for them, which a notice says.
     pub offer: Option<Offer>,
     /// How many.
@@ -201,6 +203,7 @@ impl CartLine {
         Self {
             id: line.id.to_string().into(),
             product_id: line.product.to_string().into(),
+            session_id: view.session.map(ID::from),
             quantity: line.quantity,
             for_: line.for_.into(),
             unit_price: view.offer.as_ref().and_then(|offer| offer.quote.as_ref().ok()).and_then(|quote| quote.unit_price).map(Money::from),
@@ -397,6 +400,8 @@ impl CartLineInput {
 pub struct CartCreateInput {
     /// SKU of a first line, for the buyer; an earlier SKU of the product does as well.
     pub sku: Option<String>,
+    /// The session of an event that the first line is for.
+    pub session_id: Option<ID>,
     /// The code of a first coupon.
     pub coupon_code: Option<String>,
     /// Company, currency and locale; fixed from then on.
@@ -547,7 +552,9 @@ impl CartMutation {
             let Some(context) = ContextInput::parse(input.context)? else {
                 return Err(Refusal::not_found("company").under(["context", "companyId"]).into());
             };
-            app.cart_create(caller, CartCreate { sku: input.sku, coupon_code: input.coupon_code, context }, offer_detail(ctx)).await
+            let session = input.session_id.map(|id| input_id(&id, "sessionId", "session")).transpose()?;
+            let cmd = CartCreate { sku: input.sku, session, coupon_code: input.coupon_code, context };
+            app.cart_create(caller, cmd, offer_detail(ctx)).await
         }
         .await;
         Ok(match outcome(made)? {

@@ -1,7 +1,7 @@
 //! Providers, courses, sessions and libraries, as operators see and change them.
 
 use async_graphql::{Context, Enum, ID, InputObject, MaybeUndefined, Object, SimpleObject};
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use domain::catalog::ProductFields;
 use domain::{CourseId, LibraryId, ProviderId};
 
@@ -11,7 +11,7 @@ use super::loader::{CoursesOf, LibrariesOf, ProductOf, SessionsOf, loaders};
 use super::offer::CourseKind;
 use super::price::{DiscountSchedule, PriceInput, parse_prices};
 use super::product::{Product, SaleState};
-use super::scalar::{Long, Money, input_id, input_ids};
+use super::scalar::{Long, Money, input_id, input_ids, local_time};
 use crate::app::caller::Topic;
 use crate::app::catalog as app;
 use crate::app::product::{TermsWish, folded};
@@ -373,7 +373,7 @@ impl From<app::Session> for Session {
 
 impl Session {
     fn local(&self, instant: DateTime<Utc>) -> String {
-        instant.with_timezone(&self.0.time_zone).to_rfc3339_opts(SecondsFormat::AutoSi, true)
+        local_time(instant, self.0.time_zone)
     }
 }
 
@@ -419,9 +419,19 @@ impl Session {
         self.0.location.as_deref()
     }
 
+    /// Its product, if its seats are not sold by that of the event.
+    async fn product(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<Product>> {
+        Ok(loaders(ctx)?.one(ProductOf(self.0.id.uuid())).await?.map(Product::from))
+    }
+
     /// Seats in all.
     async fn seats(&self) -> Long {
         Long(self.0.seats)
+    }
+
+    /// Seats that are held by orders that wait for their payment, or were given.
+    async fn seats_taken(&self) -> Long {
+        Long(self.0.taken)
     }
 
     /// When it was created.
@@ -455,6 +465,19 @@ pub struct SessionCreateInput {
     location: Option<String>,
     /// Seats in all.
     seats: i64,
+    /// How its seats are sold, if not by the product of the event.
+    commerce: Option<SessionCommerceInput>,
+}
+
+/// How the seats of one session are sold: by a product of its own.
+#[derive(Debug, InputObject)]
+pub struct SessionCommerceInput {
+    /// The product's SKU.
+    sku: String,
+    /// The product's prices.
+    prices: Vec<PriceInput>,
+    /// Days of access to the event from the grant; left out = without end.
+    access_days: Option<i64>,
 }
 
 payload! {
@@ -941,6 +964,14 @@ impl CatalogMutation {
         let (app, caller) = scope(ctx)?;
         let result = async {
             caller.require(Topic::Catalog.write())?;
+            let commerce = match input.commerce {
+                None => None,
+                Some(commerce) => Some(app::SessionCommerce {
+                    sku: commerce.sku,
+                    prices: parse_prices(&commerce.prices, &["commerce", "prices"])?,
+                    terms: TermsWish { days: commerce.access_days, ..TermsWish::default() },
+                }),
+            };
             let cmd = app::SessionCreate {
                 course: input_id(&input.course_id, "courseId", "course")?,
                 starts_at: input.starts_at,
@@ -948,6 +979,7 @@ impl CatalogMutation {
                 time_zone: input.time_zone,
                 location: input.location,
                 seats: input.seats,
+                commerce,
             };
             app.session_create(caller, cmd).await
         };

@@ -85,6 +85,11 @@ impl Company {
         &self.0.email_domains
     }
 
+    /// Days after a result from which its learners may register for a course again; null = never.
+    async fn reregistration_days(&self) -> Option<u32> {
+        self.0.reregistration_days
+    }
+
     /// When it was created.
     async fn created_at(&self) -> DateTime<Utc> {
         self.0.created_at
@@ -159,6 +164,8 @@ pub struct CompanyCreateInput {
     pub storefront: Option<Storefront>,
     /// E-mail domains whose verified people are members, such as "example.org".
     pub email_domains: Option<Vec<String>>,
+    /// Days after a result from which its learners may register for a course again; left out = never.
+    pub reregistration_days: Option<i64>,
 }
 
 /// What is to change of a company; what is left out stays.
@@ -181,6 +188,8 @@ pub struct CompanyUpdateInput {
     pub storefront: Option<Storefront>,
     /// All e-mail domains whose verified people are members.
     pub email_domains: Option<Vec<String>>,
+    /// Days after a result from which its learners may register for a course again; null = never.
+    pub reregistration_days: MaybeUndefined<i64>,
 }
 
 /// A company to be archived.
@@ -329,6 +338,7 @@ impl CompanyMutation {
             time_zone: input.time_zone,
             storefront: input.storefront.map(|storefront| storefront.0),
             email_domains: input.email_domains.unwrap_or_default(),
+            reregistration_days: input.reregistration_days,
         };
         CompanyCreatePayload::of(app.company_create(caller, cmd).await)
     }
@@ -352,6 +362,7 @@ impl CompanyMutation {
                     },
                     storefront: input.storefront.map(|storefront| storefront.0),
                     email_domains: input.email_domains,
+                    reregistration_days: input.reregistration_days.into(),
                 };
                 app.company_update(caller, cmd).await
             }

@@ -7,6 +7,7 @@ use domain::entitlement::Target;
 use domain::{CompanyId, CourseId, GroupId, LibraryId};
 use uuid::Uuid;
 
+use super::account::AccountAttribute;
 use super::catalog::{Archived, Course, Library, Sort, may_read, words};
 use super::connection::{List, connection, wants_total};
 use super::error::{answer, payload, scope};
@@ -66,8 +67,12 @@ impl Group {
     /// Who is in an AUTOMATIC group.
     async fn rule(&self) -> Option<GroupRule> {
         self.0.rule.as_ref().map(|rule| match rule {
-            app::Rule::Company(company) => GroupRule { company_id: Some(company.to_string().into()), email_domain: None },
-            app::Rule::EmailDomain(domain) => GroupRule { company_id: None, email_domain: Some(domain.clone()) },
+            app::Rule::Company(company) => GroupRule { company_id: Some(company.to_string().into()), email_domain: None, attribute: None },
+            app::Rule::EmailDomain(domain) => GroupRule { company_id: None, email_domain: Some(domain.clone()), attribute: None },
+            app::Rule::Attribute { name, value } => {
+                let attribute = AccountAttribute { name: name.clone(), value: value.clone() };
+                GroupRule { company_id: None, email_domain: None, attribute: Some(attribute) }
+            }
         })
     }
 
@@ -116,13 +121,15 @@ impl Group {
     }
 }
 
-/// Who is in an AUTOMATIC group: one of the two.
+/// Who is in an AUTOMATIC group: one of the three.
 #[derive(Debug, Clone, SimpleObject)]
 pub struct GroupRule {
     /// The members of this company.
     company_id: Option<ID>,
     /// Everybody with a verified e-mail of this domain.
     email_domain: Option<String>,
+    /// Everybody whose account has this attribute with this value.
+    attribute: Option<AccountAttribute>,
 }
 
 /// How membership of a group is sold.
@@ -201,17 +208,29 @@ pub struct GroupRuleInput {
     company_id: Option<ID>,
     /// Everybody with a verified e-mail of this domain, such as "example.org".
     email_domain: Option<String>,
+    /// Everybody whose account has this attribute with exactly this value; see `accountAttributesSet`.
+    attribute: Option<GroupAttributeInput>,
+}
+
+/// An attribute of accounts with a value.
+#[derive(Debug, InputObject)]
+pub struct GroupAttributeInput {
+    /// Its name, in any case.
+    name: String,
+    /// The value.
+    value: String,
 }
 
 impl GroupRuleInput {
     fn parse(self) -> Result<app::Rule> {
-        match (self.company_id, self.email_domain) {
-            (Some(id), None) => match CompanyId::parse(&id) {
+        match (self.company_id, self.email_domain, self.attribute) {
+            (Some(id), None, None) => match CompanyId::parse(&id) {
                 Some(id) => Ok(app::Rule::Company(id)),
                 None => Err(Refusal::at(Code::NotFound, ["rule", "companyId"], "There is no such company; check the id.").into()),
             },
-            (None, Some(domain)) => Ok(app::Rule::EmailDomain(domain)),
-            _ => Err(Refusal::at(Code::Invalid, ["rule"], "Give either companyId or emailDomain, exactly one of them.").into()),
+            (None, Some(domain), None) => Ok(app::Rule::EmailDomain(domain)),
+            (None, None, Some(attribute)) => Ok(app::Rule::Attribute { name: attribute.name, value: attribute.value }),
+            _ => Err(Refusal::at(Code::Invalid, ["rule"], "Give companyId, emailDomain or attribute, exactly one of them.").into()),
         }
     }
 }

@@ -242,6 +242,8 @@ pub struct EnrollmentResultEntry {
     pub result: EnrollmentResult,
     /// The score, as it was given.
     pub score: Option<Decimal>,
+    /// In which registration for the course, from 1.
+    pub registration: i32,
     /// When it was recorded.
     pub recorded_at: DateTime<Utc>,
     /// Who recorded it.
@@ -262,8 +264,12 @@ pub struct Enrollment {
     pub title: String,
     /// How far the learner got.
     pub status: EnrollmentStatus,
-    /// When the learner first started the course.
+    /// When the learner first started the course, in this registration.
     pub started_at: Option<DateTime<Utc>>,
+    /// When it was first passed, in whichever registration.
+    pub passed_at: Option<DateTime<Utc>>,
+    /// Which registration this is, from 1: a company can let its learners register again once there is a result.
+    pub registration: i32,
     /// When it was made.
     pub created_at: DateTime<Utc>,
     /// When it last changed.
@@ -279,6 +285,8 @@ impl From<app::Enrollment> for Enrollment {
             title: found.title,
             status: found.status.into(),
             started_at: found.started_at,
+            passed_at: found.passed_at,
+            registration: found.registration,
             created_at: found.created_at,
             touched_at: found.touched_at,
         }
@@ -300,6 +308,7 @@ impl Enrollment {
             .map(|row| EnrollmentResultEntry {
                 result: row.result.into(),
                 score: row.score.map(Decimal),
+                registration: row.registration,
                 recorded_at: row.recorded_at,
                 actor: row.actor,
             })
@@ -531,6 +540,34 @@ pub struct EnrollmentStartPayload {
     pub user_errors: Vec<UserError>,
 }
 
+impl EnrollmentStartPayload {
+    fn of(result: Result<app::Enrollment, app::NotDone>) -> async_graphql::Result<Self> {
+        let (result, remedy) = match result {
+            Ok(enrollment) => (Ok(enrollment), None),
+            Err(not) => (Err(not.error), not.remedy),
+        };
+        Ok(match outcome(result)? {
+            Ok(enrollment) => Self { enrollment: Some(enrollment.into()), offer: None, user_errors: Vec::new() },
+            Err(user_errors) => Self { enrollment: None, offer: remedy.map(OfferLink::from), user_errors },
+        })
+    }
+}
+
+impl From<app::Remedy> for OfferLink {
+    fn from(remedy: app::Remedy) -> Self {
+        Self { sku: remedy.sku, title: remedy.title, url: remedy.url }
+    }
+}
+
+/// Which course is registered for again, and for whom.
+#[derive(Debug, InputObject)]
+pub struct EnrollmentReregisterInput {
+    /// The course.
+    course_id: ID,
+    /// The learner; you unless given. Operators, programs and managers of the learner's company do it for others.
+    account_id: Option<ID>,
+}
+
 /// A result to be recorded. Name the enrollment, or the learner and the course.
 #[derive(Debug, InputObject)]
 pub struct EnrollmentResultRecordInput {
@@ -581,22 +618,32 @@ impl LearningMutation {
     /// the end. Sent again, it changes nothing. PAYMENT_REQUIRED names an offer that opens the course.
     async fn enrollment_start(&self, ctx: &Context<'_>, input: EnrollmentStartInput) -> async_graphql::Result<EnrollmentStartPayload> {
         let (app, caller) = scope(ctx)?;
-        let result: Result<_, app::NotStarted> = async {
+        let result: Result<_, app::NotDone> = async {
             caller.require_sign_in()?;
             let course = input_id(&input.course_id, "courseId", "course")?;
             let account = input.account_id.map(|id| input_id(&id, "accountId", "learner")).transpose()?;
             app.enrollment_start(caller, course, account).await
         }
         .await;
-        let (result, remedy) = match result {
-            Ok(enrollment) => (Ok(enrollment), None),
-            Err(not) => (Err(not.error), not.remedy),
-        };
-        let offer = remedy.map(|remedy| OfferLink { sku: remedy.sku, title: remedy.title, url: remedy.url });
-        Ok(match outcome(result)? {
-            Ok(enrollment) => EnrollmentStartPayload { enrollment: Some(enrollment.into()), offer: None, user_errors: Vec::new() },
-            Err(user_errors) => EnrollmentStartPayload { enrollment: None, offer, user_errors },
-        })
+        EnrollmentStartPayload::of(result)
+    }
+
+    /// Registers for a course again once it has a result, where a company of the learner allows it (`reregistrationDays`). Progress begins anew in
+    /// the one enrollment of learner and course; its history stays, and what was passed stays passed.
+    async fn enrollment_reregister(
+        &self,
+        ctx: &Context<'_>,
+        input: EnrollmentReregisterInput,
+    ) -> async_graphql::Result<EnrollmentStartPayload> {
+        let (app, caller) = scope(ctx)?;
+        let result: Result<_, app::NotDone> = async {
+            caller.require_sign_in()?;
+            let course = input_id(&input.course_id, "courseId", "course")?;
+            let account = input.account_id.map(|id| input_id(&id, "accountId", "learner")).transpose()?;
+            app.enrollment_reregister(caller, course, account).await
+        }
+        .await;
+        EnrollmentStartPayload::of(result)
     }
 
     /// Records a result of a learner. For operators, programs, and managers of the learner's company; never the learner.

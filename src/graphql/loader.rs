@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use async_graphql::dataloader::{DataLoader, Loader};
 use async_graphql::{Context, Data, Executor, Request, Response, ServerError};
-use domain::{CouponId, CourseId, DiscountScheduleId, EnrollmentId, GroupId, LibraryId, ProductId, ProviderId, SessionId};
+use domain::{AccountId, CouponId, CourseId, DiscountScheduleId, EnrollmentId, GroupId, LibraryId, ProductId, ProviderId, SessionId};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, FuturesUnordered, StreamExt};
 use futures_util::task::AtomicWaker;
@@ -110,6 +110,10 @@ pub struct ChosenOf(pub CouponId);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct BatchesOf(pub CouponId);
 
+/// The attributes of an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct AttributesOf(pub AccountId);
+
 /// The results of an enrollment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ResultsOf(pub EnrollmentId);
@@ -164,6 +168,7 @@ loads_of! {
     SkusOf => Vec<product::ReservedSku>, skus_of;
     ChosenOf => Vec<coupon::ChosenText>, coupon_texts_of;
     BatchesOf => Vec<coupon_batch::CouponBatch>, coupon_batches_of;
+    AttributesOf => Vec<(String, String)>, attributes_of;
     ResultsOf => Vec<learning::ResultRow>, results_of;
 }
 

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 
 use super::connection::{List, connection, empty, wants_total};
 use super::error::{UserErrorCode, answer, scope};
-use super::scalar::{CurrencyCode, Decimal, Long, Money, instant, named_enum};
+use super::scalar::{CurrencyCode, Decimal, Long, Money, instant, local_time, named_enum};
 use crate::app::offer::{ContextArgs, Detail, OfferContext, OfferFilter, OfferList, OfferName, OfferView, PriceRange, Sort};
 use crate::error::{Error, Refusal, Result};
 use crate::page::{ListName, PageArgs};
@@ -179,6 +179,12 @@ pub struct OfferSession {
     pub location: Option<String>,
     /// Seats in all.
     pub seats: Long,
+    /// Seats that are free.
+    pub seats_left: Long,
+    /// Start as the clocks of its zone show it, such as "2026-05-04T09:00:00+02:00".
+    pub local_start: String,
+    /// End as the clocks of its zone show it.
+    pub local_end: String,
 }
 
 impl From<crate::app::offer::OfferSession> for OfferSession {
@@ -186,9 +192,12 @@ impl From<crate::app::offer::OfferSession> for OfferSession {
         Self {
             id: session.id.to_string().into(),
             course_id: session.course.to_string().into(),
+            local_start: local_time(session.starts_at, session.time_zone),
+            local_end: local_time(session.ends_at, session.time_zone),
+            seats_left: Long((session.seats - session.taken).max(0)),
             starts_at: session.starts_at,
             ends_at: session.ends_at,
-            time_zone: session.time_zone,
+            time_zone: session.time_zone.name().to_owned(),
             location: session.location,
             seats: Long(session.seats),
         }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::connection::{List, connection, wants_total};
 use super::error::{UserError, answer, outcome, payload, scope};
 use super::scalar::{Decimal, Long, Money, MoneyInput, input_id, input_ids, instant, named_enum};
-use crate::app::caller::Caller;
+use crate::app::caller::{Caller, Topic};
 use crate::app::coupon_use::CouponUse;
 use crate::app::order::{OrderPaymentRecord, OrderPlace, PaymentMethod, Placed};
 use crate::app::order_view::{OrderParts, OrderView};
@@ -163,6 +163,24 @@ impl Order {
     async fn closed_at(&self) -> Option<DateTime<Utc>> {
         self.0.order.closed_at
     }
+    /// Whether somebody let it pass without payment: an order of nothing.
+    async fn bypass(&self) -> bool {
+        self.0.order.bypass
+    }
+    /// Why, for operators and managers of its company.
+    async fn bypass_reason(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<&str>> {
+        let (_, caller) = scope(ctx)?;
+        let scope = Topic::Orders.read();
+        let shown = caller.may(scope) || self.0.order.company.is_some_and(|company| caller.may_for(scope, company));
+        Ok(self.0.order.reason.as_deref().filter(|_| shown))
+    }
+    /// Who placed it: an account or a key, or its cart for a guest; for operators and managers of its company.
+    async fn placed_by(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<&str>> {
+        let (_, caller) = scope(ctx)?;
+        let scope = Topic::Orders.read();
+        let shown = caller.may(scope) || self.0.order.company.is_some_and(|company| caller.may_for(scope, company));
+        Ok(Some(self.0.order.placed_by.as_str()).filter(|_| shown))
+    }
     /// The coupons that it used, in order of adding.
     async fn coupons(&self) -> Vec<OrderCoupon> {
         self.0.coupons.iter().map(OrderCoupon::from).collect()
@@ -291,6 +309,10 @@ impl OrderLine {
     /// Product code then.
     async fn product_code(&self) -> Option<&str> {
         self.0.product_code.as_deref()
+    }
+    /// The dated session that it is for.
+    async fn session_id(&self) -> Option<ID> {
+        self.0.session.map(ID::from)
     }
     /// For whom.
     #[graphql(name = "for")]

@@ -24,6 +24,11 @@ named_enum! {
     SaleState(domain::catalog::SaleState)
 }
 
+named_enum! {
+    /// What buying a product gives: ENROL, the buyer or the learner who was named is enrolled; KEYS, activation keys that the buyer hands out.
+    ProductFulfilment(domain::catalog::Fulfilment)
+}
+
 /// The commerce side of one library, course or group: SKU, prices, sale state and terms change here only.
 #[derive(Debug, Clone)]
 pub struct Product(app::Product);
@@ -116,6 +121,11 @@ impl Product {
         self.0.terms.into()
     }
 
+    /// What buying it gives.
+    async fn fulfilment(&self) -> ProductFulfilment {
+        self.0.fulfilment.into()
+    }
+
     /// Whether coupons reach it.
     async fn couponable(&self) -> bool {
         self.0.couponable
@@ -179,6 +189,8 @@ pub struct ProductUpdateInput {
     terms: MaybeUndefined<AccessTermsInput>,
     /// Whether coupons reach it; orders that were placed keep what they were given.
     couponable: Option<bool>,
+    /// What buying it gives, for later orders.
+    fulfilment: Option<ProductFulfilment>,
 }
 
 payload! {
@@ -278,6 +290,7 @@ impl ProductMutation {
                 state: input.state.map(|state| state.0),
                 terms,
                 couponable: input.couponable,
+                fulfilment: input.fulfilment.map(|fulfilment| fulfilment.0),
             };
             app.product_update(caller, cmd).await
         };

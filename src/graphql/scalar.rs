@@ -1,7 +1,8 @@
 //! Values that the API writes in its own way: amounts, currencies, ids, and the domain's closed lists as GraphQL enums.
 
 use async_graphql::{ID, InputObject, InputValueError, InputValueResult, Scalar, ScalarType, SimpleObject, Value};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
+use chrono_tz::Tz;
 use domain::id::{Id, Kind};
 use domain::window::check_instant;
 
@@ -26,6 +27,11 @@ impl ScalarType for Decimal {
     fn to_value(&self) -> Value {
         Value::String(self.0.clone())
     }
+}
+
+/// An instant as the clocks of a zone show it, such as "2026-05-04T09:00:00+02:00".
+pub fn local_time(instant: DateTime<Utc>, zone: Tz) -> String {
+    instant.with_timezone(&zone).to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }
 
 /// An instant to look things up by: one that both databases order alike.

@@ -5,10 +5,11 @@ use chrono::{DateTime, Utc};
 use domain::{CompanyId, OrderId, TokenId};
 use uuid::Uuid;
 
+use super::cart::LearnerInput;
 use super::connection::{List, connection, empty, wants_total};
-use super::error::{answer, payload, scope};
+use super::error::{UserError, answer, outcome, payload, scope};
 use super::scalar::{input_id, named_enum};
-use crate::app::token::{Key, TokenView};
+use crate::app::token::{Assignee, Key, Pool, TokenView};
 use crate::page::ListName;
 
 named_enum! {
@@ -38,6 +39,8 @@ pub struct Token {
     pub company_id: Option<ID>,
     /// Until when it can be redeemed; empty = without end.
     pub ends_at: Option<DateTime<Utc>>,
+    /// Whom it was handed to, for those who see the code.
+    pub assigned_to: Option<TokenLearner>,
     /// The account that redeemed it.
     pub redeemed_by: Option<ID>,
     /// When it was redeemed.
@@ -59,11 +62,23 @@ impl From<TokenView> for Token {
             order_id: token.order.map(ID::from),
             company_id: token.company.map(ID::from),
             ends_at: token.ends_at,
+            assigned_to: view
+                .assigned_to
+                .map(|person| TokenLearner { email: person.email.map(|email| email.as_str().to_owned()), name: person.name }),
             redeemed_by: token.redeemed_by.map(ID::from),
             redeemed_at: token.redeemed_at,
             created_at: token.created_at,
         }
     }
+}
+
+/// Whom a seat was handed to; empty once the person was erased.
+#[derive(Debug, Clone, SimpleObject)]
+pub struct TokenLearner {
+    /// E-mail.
+    pub email: Option<String>,
+    /// Name.
+    pub name: Option<String>,
 }
 
 #[ComplexObject]
@@ -126,6 +141,49 @@ pub struct TokenRevokeInput {
     pub token_id: ID,
 }
 
+/// Hands seats to learners, one each. Say of which order or company; where those are of several products, of which product, too.
+#[derive(Debug, InputObject)]
+pub struct TokenAssignInput {
+    /// The order that bought the seats.
+    pub order_id: Option<ID>,
+    /// The company whose seats they are.
+    pub company_id: Option<ID>,
+    /// The product that they open.
+    pub product_id: Option<ID>,
+    /// Who gets one each: 1 to 1,000.
+    pub learners: Vec<LearnerInput>,
+    /// A new key for each handing out.
+    pub idempotency_key: String,
+}
+
+/// The seats that were handed out.
+#[derive(SimpleObject)]
+pub struct TokenAssignPayload {
+    /// The tokens, in the order of the learners; empty if the call was refused.
+    pub tokens: Vec<Token>,
+    /// Whether this is the answer of an earlier call with the same idempotency key.
+    pub replayed: bool,
+    /// Why the call was refused; empty when it was done.
+    pub user_errors: Vec<UserError>,
+}
+
+/// Hands an unused seat to another learner.
+#[derive(Debug, InputObject)]
+pub struct TokenTransferInput {
+    /// The token whose seat it is.
+    pub token_id: ID,
+    /// Who gets the seat.
+    pub learner: LearnerInput,
+}
+
+payload! {
+    /// The seat's token, as the learner gets it.
+    TokenTransferPayload {
+        /// The token.
+        token: Token
+    }
+}
+
 payload! {
     /// The redeemed token.
     TokenRedeemPayload {
@@ -153,6 +211,41 @@ impl TokenMutation {
         TokenRedeemPayload::of(app.token_redeem(caller, &input.code, &input.idempotency_key).await)
     }
 
+    /// Hands free seats to up to 1,000 learners, one each: all of them or none. The code redeems it, for whoever has it; the buyer takes no seat
+    /// unless named. For whoever bought the seats, managers of their company, and operators.
+    async fn token_assign(&self, ctx: &Context<'_>, input: TokenAssignInput) -> async_graphql::Result<TokenAssignPayload> {
+        let (app, caller) = scope(ctx)?;
+        let assigned = async {
+            caller.require_sign_in()?;
+            let pool = Pool {
+                order: input.order_id.map(|id| input_id(&id, "orderId", "order")).transpose()?,
+                company: input.company_id.map(|id| input_id(&id, "companyId", "company")).transpose()?,
+                product: input.product_id.map(|id| input_id(&id, "productId", "product")).transpose()?,
+            };
+            let learners: Vec<Assignee> = input.learners.into_iter().map(assignee).collect();
+            app.token_assign(caller, pool, &learners, &input.idempotency_key).await
+        };
+        Ok(match outcome(assigned.await)? {
+            Ok(done) => TokenAssignPayload {
+                tokens: done.value.into_iter().map(Token::from).collect(),
+                replayed: done.replayed,
+                user_errors: Vec::new(),
+            },
+            Err(user_errors) => TokenAssignPayload { tokens: Vec::new(), replayed: false, user_errors },
+        })
+    }
+
+    /// Hands an unused seat to another learner. A code that somebody was given is dead then, and the seat has a fresh one.
+    async fn token_transfer(&self, ctx: &Context<'_>, input: TokenTransferInput) -> async_graphql::Result<TokenTransferPayload> {
+        let (app, caller) = scope(ctx)?;
+        let transferred = async {
+            caller.require_sign_in()?;
+            let id = input_id(&input.token_id, "tokenId", "token")?;
+            app.token_transfer(caller, id, &assignee(input.learner)).await
+        };
+        TokenTransferPayload::of(transferred.await)
+    }
+
     /// Voids an unused code and issues a fresh one for its seat.
     async fn token_revoke(&self, ctx: &Context<'_>, input: TokenRevokeInput) -> async_graphql::Result<TokenRevokePayload> {
         let (app, caller) = scope(ctx)?;
@@ -163,4 +256,8 @@ impl TokenMutation {
         };
         TokenRevokePayload::of(revoked.await)
     }
+}
+
+fn assignee(learner: LearnerInput) -> Assignee {
+    Assignee { email: learner.email, name: learner.name }
 }

@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use chrono::{DateTime, SecondsFormat, Utc};
 use domain::CouponBatchId;
+use domain::text::harmless_cell;
 use futures_util::stream;
 use serde::Deserialize;
 use uuid::Uuid;
@@ -78,7 +79,7 @@ async fn piece(app: &App, caller: &Caller, batch: CouponBatchId, after: Option<U
     let Some((coupon, page)) = app.coupon_codes(caller, CodesOf::Batch(batch), &args, false).await? else { return Ok(None) };
     let mut lines = csv::Writer::from_writer(Vec::new());
     let mut write =
-        |cells: [&str; 6]| lines.write_record(cells.map(harmless)).map_err(|error| crate::internal!("a line of a file: {error}"));
+        |cells: [&str; 6]| lines.write_record(cells.map(harmless_cell)).map_err(|error| crate::internal!("a line of a file: {error}"));
     if after.is_none() {
         write(HEADING)?;
     }
@@ -105,11 +106,6 @@ fn status(coupon: &Coupon, row: &CodeRow, now: DateTime<Utc>) -> &'static str {
 
 fn instant(at: Option<DateTime<Utc>>) -> String {
     at.map(|at| at.to_rfc3339_opts(SecondsFormat::AutoSi, true)).unwrap_or_default()
-}
-
-/// The cell as a text, where a program for spreadsheets would take it for a formula.
-fn harmless(cell: &str) -> String {
-    if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{cell}") } else { cell.to_owned() }
 }
 
 fn file(app: Arc<App>, caller: Caller, batch: CouponBatchId, first: Piece) -> Response {
@@ -156,16 +152,4 @@ fn refused(error: Error) -> Response {
         answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(retry_after_s));
     }
     answer
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_cell_begins_a_formula() {
-        for (cell, written) in [("FEST-1", "FEST-1"), ("-TEN", "'-TEN"), ("+1", "'+1"), ("=1+1", "'=1+1"), ("@x", "'@x"), ("", "")] {
-            assert_eq!(harmless(cell), written);
-        }
-    }
 }

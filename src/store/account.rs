@@ -2,12 +2,14 @@
 //!
 //! Always true here: an account is found by the keyed hash of its e-mail, never by the text, and secrets are kept as hashes or sealed.
 
+use std::collections::{BTreeMap, HashMap};
+
 use chrono::{DateTime, Utc};
 use domain::OrderId;
 use domain::account::Road;
 use domain::text::Email;
 use domain::{AccountId, CompanyId, PersonId};
-use entity::{account, company, company_member, one_time_link, person};
+use entity::{account, account_attribute, company, company_member, one_time_link, person};
 use sea_orm::prelude::Json;
 use sea_orm::sea_query::{Expr, ExprTrait, LockType, OnConflict};
 use sea_orm::{
@@ -169,6 +171,51 @@ pub async fn by_email_hash(db: &impl ConnectionTrait, hash: &str) -> Result<Opti
     load(db, select().filter(account::Column::EmailHash.eq(hash))).await
 }
 
+/// The attributes of these accounts, each list by name.
+///
+/// # Errors
+/// The database's.
+pub async fn attributes(db: &impl ConnectionTrait, accounts: &[AccountId]) -> Result<HashMap<AccountId, Vec<(String, String)>>, DbErr> {
+    let mut found: HashMap<AccountId, Vec<(String, String)>> = HashMap::new();
+    for chunk in accounts.chunks(CHUNK) {
+        let rows = account_attribute::Entity::find()
+            .filter(account_attribute::Column::AccountId.is_in(chunk.iter().map(|id| id.uuid())))
+            .order_by_asc(account_attribute::Column::Name)
+            .all(db)
+            .await?;
+        for row in rows {
+            found.entry(row.account_id.into()).or_default().push((row.name, row.value));
+        }
+    }
+    Ok(found)
+}
+
+/// Writes the attributes that an account is to have. The caller holds the account's row.
+///
+/// # Errors
+/// The database's.
+pub async fn set_attributes(txn: &impl ConnectionTrait, id: AccountId, wanted: &BTreeMap<String, String>) -> Result<(), DbErr> {
+    account_attribute::Entity::delete_many().filter(account_attribute::Column::AccountId.eq(id.uuid())).exec(txn).await?;
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let rows = wanted.iter().map(|(name, value)| account_attribute::ActiveModel {
+        account_id: Set(id.uuid()),
+        name: Set(name.clone()),
+        value: Set(value.clone()),
+    });
+    account_attribute::Entity::insert_many(rows).exec_without_returning(txn).await?;
+    Ok(())
+}
+
+/// The keyed hash of an account's e-mail.
+///
+/// # Errors
+/// The database's.
+pub async fn email_hash(db: &impl ConnectionTrait, id: AccountId) -> Result<Option<String>, DbErr> {
+    account::Entity::find_by_id(id.uuid()).select_only().column(account::Column::EmailHash).into_tuple().one(db).await
+}
+
 /// The account with this id, holding its row to the end of the transaction. (On SQLite the transaction is exclusive already.)
 ///
 /// # Errors
@@ -326,6 +373,7 @@ pub async fn erase(txn: &impl ConnectionTrait, id: AccountId, stamp: DateTime<Ut
     };
     account::Entity::update_many().set(row).filter(account::Column::Id.eq(id.uuid())).exec(txn).await?;
     company_member::Entity::delete_many().filter(company_member::Column::AccountId.eq(id.uuid())).exec(txn).await?;
+    account_attribute::Entity::delete_many().filter(account_attribute::Column::AccountId.eq(id.uuid())).exec(txn).await?;
     end_links(txn, id, None, now).await
 }
 

@@ -100,6 +100,33 @@ pub async fn insert(txn: &DatabaseTransaction, new: &Cart, now: DateTime<Utc>) -
     Ok(())
 }
 
+/// Writes carts that are orders from the start, without lines and without an owner: those of enrolments by staff. Nobody can open them.
+///
+/// # Errors
+/// The database's.
+pub async fn insert_ordered(txn: &DatabaseTransaction, orders: &[super::order::Order]) -> Result<(), DbErr> {
+    for chunk in orders.chunks(CHUNK) {
+        let rows = chunk.iter().map(|order| cart::ActiveModel {
+            id: Set(order.cart.uuid()),
+            account_id: Set(None),
+            secret_hash: Set(None),
+            company_id: Set(order.company.map(CompanyId::uuid)),
+            currency: Set(order.currency.code().to_owned()),
+            locale: Set(order.locale.clone()),
+            version: Set(1),
+            status: Set(CartStatus::Ordered.name().to_owned()),
+            order_id: Set(Some(order.id.uuid())),
+            merged_into: Set(None),
+            buyer_person_id: Set(Some(order.buyer.uuid())),
+            judged_person_id: Set(None),
+            created_at: Set(order.placed_at),
+            touched_at: Set(order.placed_at),
+        });
+        cart::Entity::insert_many(rows).exec_without_returning(txn).await?;
+    }
+    Ok(())
+}
+
 /// The cart, with its lines: two statements.
 ///
 /// # Errors

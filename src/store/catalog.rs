@@ -79,6 +79,8 @@ pub struct Session {
     pub location: Option<String>,
     /// Seats in all.
     pub seats: i64,
+    /// Seats that are held or given.
+    pub taken: i64,
     /// When it was created.
     pub created_at: DateTime<Utc>,
     /// When it last changed.
@@ -433,6 +435,7 @@ fn session_record(row: session::Model) -> Result<Session, DbErr> {
         time_zone: known(row.time_zone.parse().ok(), "time zone", &row.time_zone)?,
         location: row.location,
         seats: row.seats,
+        taken: row.taken,
         created_at: row.created_at,
         touched_at: row.touched_at,
         archived_at: row.archived_at,
@@ -451,6 +454,8 @@ fn session_row(record: &Session) -> session::ActiveModel {
         created_at: Set(record.created_at),
         touched_at: Set(record.touched_at),
         archived_at: Set(record.archived_at),
+        // Counted by the database where seats are taken and freed.
+        ..Default::default()
     }
 }
 
@@ -463,13 +468,18 @@ pub async fn insert_session(txn: &impl ConnectionTrait, record: &Session) -> Res
     Ok(())
 }
 
-/// Writes what changed of a session.
+/// Writes what changed of a session, unless more seats are taken than it is to have; says whether it did.
 ///
 /// # Errors
 /// The database's.
-pub async fn update_session(txn: &impl ConnectionTrait, record: &Session) -> Result<(), DbErr> {
-    session::Entity::update(session_row(record)).exec_without_returning(txn).await?;
-    Ok(())
+pub async fn update_session(txn: &impl ConnectionTrait, record: &Session) -> Result<bool, DbErr> {
+    let done = session::Entity::update_many()
+        .set(session_row(record))
+        .filter(session::Column::Id.eq(record.id.uuid()))
+        .filter(session::Column::Taken.lte(record.seats))
+        .exec(txn)
+        .await?;
+    Ok(done.rows_affected == 1)
 }
 
 /// The sessions with these ids.

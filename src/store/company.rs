@@ -42,6 +42,8 @@ pub struct Company {
     pub storefront: Storefront,
     /// E-mail domains whose verified people are members.
     pub email_domains: Vec<String>,
+    /// Days after a result from which learners may register for a course again; `None` = never.
+    pub reregistration_days: Option<u32>,
     /// When it was created.
     pub created_at: DateTime<Utc>,
     /// When it last changed.
@@ -62,6 +64,7 @@ impl Company {
             company_type: known(CompanyType::parse(&row.kind), "company type", &row.kind)?,
             storefront: known(Storefront::parse(&row.storefront), "storefront", &row.storefront)?,
             email_domains: serde_json::from_value(row.email_domains).map_err(corrupt)?,
+            reregistration_days: row.reregistration_days.map(u32::try_from).transpose().map_err(corrupt)?,
             key: row.key,
             name: row.name,
             enabled: row.enabled,
@@ -138,6 +141,7 @@ fn row(record: &Company) -> Result<company::ActiveModel, DbErr> {
         time_zone: Set(record.time_zone.map(|zone| zone.name().to_owned())),
         storefront: Set(record.storefront.name().to_owned()),
         email_domains: Set(serde_json::to_value(&record.email_domains).map_err(corrupt)?),
+        reregistration_days: Set(record.reregistration_days.map(i32::try_from).transpose().map_err(corrupt)?),
         created_at: Set(record.created_at),
         touched_at: Set(record.touched_at),
         archived_at: Set(record.archived_at),

@@ -309,7 +309,12 @@ pub async fn customer(db: &impl ConnectionTrait, customer: &CustomerKeys, but: O
         .add(order::Column::AccountId.in_subquery(accounts))
         .add_option(customer.account.map(|account| order::Column::AccountId.eq(account.uuid())))
         .add(order::Column::BuyerPersonId.in_subquery(buyers));
-    let mut paid = order::Entity::find().select_only().column(order::Column::Id).filter(theirs).filter(order::Column::PaidAt.is_not_null());
+    let mut paid = order::Entity::find()
+        .select_only()
+        .column(order::Column::Id)
+        .filter(theirs)
+        .filter(order::Column::PaidAt.is_not_null())
+        .filter(order::Column::Bypass.eq(false));
     let mut pending = coupon_use::Entity::find()
         .select_only()
         .column(coupon_use::Column::Id)

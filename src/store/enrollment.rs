@@ -30,6 +30,10 @@ pub struct Enrollment {
     pub status: EnrollmentStatus,
     /// The first start of this course.
     pub started_at: Option<DateTime<Utc>>,
+    /// When the course was first passed, in whichever registration.
+    pub passed_at: Option<DateTime<Utc>>,
+    /// Which registration this is, from 1.
+    pub registration: i32,
     /// When it was made.
     pub created_at: DateTime<Utc>,
     /// When it last changed.
@@ -47,6 +51,8 @@ pub struct ResultRow {
     pub result: LearningResult,
     /// Score as given.
     pub score: Option<String>,
+    /// In which registration, from 1.
+    pub registration: i32,
     /// Who recorded it.
     pub actor: String,
     /// When.
@@ -61,6 +67,8 @@ fn record(row: Model) -> Result<Enrollment, DbErr> {
         title: row.title,
         status: known(EnrollmentStatus::parse(&row.status), "state of an enrollment", &row.status)?,
         started_at: row.started_at,
+        passed_at: row.passed_at,
+        registration: row.registration,
         created_at: row.created_at,
         touched_at: row.touched_at,
     })
@@ -74,6 +82,8 @@ fn row(record: &Enrollment) -> ActiveModel {
         title: Set(record.title.clone()),
         status: Set(record.status.name().to_owned()),
         started_at: Set(record.started_at),
+        passed_at: Set(record.passed_at),
+        registration: Set(record.registration),
         created_at: Set(record.created_at),
         touched_at: Set(record.touched_at),
     }
@@ -143,6 +153,7 @@ pub async fn add_result(txn: &impl ConnectionTrait, result: &ResultRow) -> Resul
         enrollment_id: Set(result.enrollment.uuid()),
         result: Set(result.result.name().to_owned()),
         score: Set(result.score.clone()),
+        registration: Set(result.registration),
         actor: Set(result.actor.clone()),
         recorded_at: Set(result.recorded_at),
     })
@@ -170,6 +181,7 @@ pub async fn results(db: &impl ConnectionTrait, enrollments: &[EnrollmentId]) ->
                 enrollment: row.enrollment_id.into(),
                 result: known(LearningResult::parse(&row.result), "result", &row.result)?,
                 score: row.score,
+                registration: row.registration,
                 actor: row.actor,
                 recorded_at: row.recorded_at,
             });

@@ -7,8 +7,8 @@ use domain::catalog::GroupKind;
 use domain::entitlement::{SourceKind, Target, TargetKind};
 use domain::text;
 use domain::{AccountId, CompanyId, GroupId};
-use entity::{account, company, company_member, entitlement, group, group_content, product};
-use sea_orm::sea_query::Query;
+use entity::{account, account_attribute, company, company_member, entitlement, group, group_content, product};
+use sea_orm::sea_query::{Expr, ExprTrait as _, Query};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
 };
@@ -50,6 +50,13 @@ pub enum Rule {
     Company(CompanyId),
     /// Everybody with a verified e-mail of this domain (lower-case ASCII).
     EmailDomain(String),
+    /// Everybody whose account has this attribute with this value.
+    Attribute {
+        /// Its folded name.
+        name: String,
+        /// The value.
+        value: String,
+    },
 }
 
 /// What a group does to a course or a library.
@@ -74,9 +81,10 @@ fn target_text<S: serde::Serializer>(target: &Target, serializer: S) -> Result<S
 }
 
 fn record(row: group::Model) -> Result<Group, DbErr> {
-    let rule = match (row.rule_company_id, row.rule_email_domain) {
-        (Some(company), _) => Some(Rule::Company(company.into())),
-        (None, domain) => domain.map(Rule::EmailDomain),
+    let rule = match (row.rule_company_id, row.rule_email_domain, row.rule_attribute.zip(row.rule_value)) {
+        (Some(company), ..) => Some(Rule::Company(company.into())),
+        (None, Some(domain), _) => Some(Rule::EmailDomain(domain)),
+        (None, None, attribute) => attribute.map(|(name, value)| Rule::Attribute { name, value }),
     };
     Ok(Group {
         id: row.id.into(),
@@ -92,11 +100,13 @@ fn record(row: group::Model) -> Result<Group, DbErr> {
 }
 
 fn row(record: &Group) -> group::ActiveModel {
-    let (company, domain) = match &record.rule {
-        Some(Rule::Company(company)) => (Some(company.uuid()), None),
-        Some(Rule::EmailDomain(domain)) => (None, Some(domain.clone())),
-        None => (None, None),
+    let (company, domain, attribute) = match &record.rule {
+        Some(Rule::Company(company)) => (Some(company.uuid()), None, None),
+        Some(Rule::EmailDomain(domain)) => (None, Some(domain.clone()), None),
+        Some(Rule::Attribute { name, value }) => (None, None, Some((name.clone(), value.clone()))),
+        None => (None, None, None),
     };
+    let (attribute, value) = attribute.unzip();
     group::ActiveModel {
         id: Set(record.id.uuid()),
         title: Set(record.title.clone()),
@@ -105,6 +115,8 @@ fn row(record: &Group) -> group::ActiveModel {
         kind: Set(record.kind.name().to_owned()),
         rule_company_id: Set(company),
         rule_email_domain: Set(domain),
+        rule_attribute: Set(attribute),
+        rule_value: Set(value),
         commerce: Set(record.commerce),
         created_at: Set(record.created_at),
         touched_at: Set(record.touched_at),
@@ -276,8 +288,16 @@ pub async fn groups_of(db: &impl ConnectionTrait, account: AccountId, now: DateT
         .from(company::Entity)
         .cond_where(super::company::membership(db.get_database_backend(), account, domain.as_deref()))
         .take();
+    let attribute = Query::select()
+        .expr(Expr::val(1i32))
+        .from(account_attribute::Entity)
+        .and_where(account_attribute::Column::AccountId.eq(account.uuid()))
+        .and_where(account_attribute::Column::Name.into_expr().equals((group::Entity, group::Column::RuleAttribute)))
+        .and_where(account_attribute::Column::Value.into_expr().equals((group::Entity, group::Column::RuleValue)))
+        .take();
     let by_rule = Condition::any()
         .add(group::Column::RuleCompanyId.in_subquery(companies))
+        .add(Expr::exists(attribute))
         .add_option(domain.as_deref().map(|domain| group::Column::RuleEmailDomain.eq(domain)));
     let automatic =
         Condition::all().add(group::Column::Kind.eq(GroupKind::Automatic.name())).add(group::Column::ArchivedAt.is_null()).add(by_rule);
@@ -329,6 +349,15 @@ pub async fn member_page(
     if group.archived_at.is_none() {
         match &group.rule {
             Some(Rule::EmailDomain(domain)) => members = members.add(verified_at(&[domain.as_str()])),
+            Some(Rule::Attribute { name, value }) => {
+                let with = Query::select()
+                    .column(account_attribute::Column::AccountId)
+                    .from(account_attribute::Entity)
+                    .and_where(account_attribute::Column::Name.eq(name))
+                    .and_where(account_attribute::Column::Value.eq(value))
+                    .to_owned();
+                members = members.add(account::Column::Id.in_subquery(with));
+            }
             Some(Rule::Company(company)) => {
                 let listed = Query::select()
                     .column(company_member::Column::AccountId)

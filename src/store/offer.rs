@@ -8,7 +8,8 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use chrono::{DateTime, Utc};
-use domain::catalog::{AppliesTo, CourseKind, PriceRow, ProductKind, SaleState, Saleability, Schedule, ScheduleMode, Tier};
+use chrono_tz::Tz;
+use domain::catalog::{AppliesTo, CourseKind, Fulfilment, PriceRow, ProductKind, SaleState, Saleability, Schedule, ScheduleMode, Tier};
 use domain::company::{Override, Visibility};
 use domain::coupon::Content;
 use domain::pricing::ExchangeRate;
@@ -86,6 +87,8 @@ pub struct Facts {
     pub restricted: bool,
     /// Whether coupons reach it.
     pub couponable: bool,
+    /// What buying it gives.
+    pub fulfilment: Fulfilment,
     /// Product code of a library.
     pub product_code: Option<String>,
     /// Discount schedule of a library.
@@ -190,11 +193,13 @@ pub struct OfferSession {
     /// End.
     pub ends_at: DateTime<Utc>,
     /// IANA zone that its times are shown in.
-    pub time_zone: String,
+    pub time_zone: Tz,
     /// Place or https address.
     pub location: Option<String>,
     /// Seats in all.
     pub seats: i64,
+    /// Seats that are held or given.
+    pub taken: i64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, FromJsonQueryResult)]
@@ -410,6 +415,7 @@ fn select_facts(view: &Viewpoint<'_>, detail: Detail, restricted: Expr, holds_co
             library::Column::DiscountScheduleId.into_expr(),
             holds_course,
             product::Column::Couponable.into_expr(),
+            product::Column::Fulfilment.into_expr(),
         ])
         .from(product::Entity)
         .left_join(library::Entity, library::Column::Id.into_expr().eq(target()))
@@ -468,6 +474,7 @@ fn read_facts(row: &QueryResult, view: &Viewpoint<'_>, detail: Detail) -> Result
     let schedule = cells.take::<Option<Uuid>>()?.map(DiscountScheduleId::new);
     let courses = usize::from(cells.take::<bool>()?);
     let couponable = cells.take()?;
+    let fulfilment = cells.word("kind of fulfilment", Fulfilment::parse)?;
     let mut over = match view.company {
         Some(_) => read_override(&mut cells)?,
         None => None,
@@ -492,6 +499,7 @@ fn read_facts(row: &QueryResult, view: &Viewpoint<'_>, detail: Detail) -> Result
         saleability,
         restricted,
         couponable,
+        fulfilment,
         product_code,
         schedule,
         over,
@@ -1002,6 +1010,7 @@ pub async fn sessions(db: &impl ConnectionTrait, events: &[CourseId], at: DateTi
                 session::Column::TimeZone.into_expr(),
                 session::Column::Location.into_expr(),
                 session::Column::Seats.into_expr(),
+                session::Column::Taken.into_expr(),
             ])
             .from(session::Entity)
             .and_where(session::Column::CourseId.is_in(chunk.iter().map(|event| event.uuid())))
@@ -1017,9 +1026,10 @@ pub async fn sessions(db: &impl ConnectionTrait, events: &[CourseId], at: DateTi
                 course: CourseId::new(cells.take()?),
                 starts_at: cells.take()?,
                 ends_at: cells.take()?,
-                time_zone: cells.take()?,
+                time_zone: cells.word("time zone", |zone| zone.parse().ok())?,
                 location: cells.take()?,
                 seats: cells.take()?,
+                taken: cells.take()?,
             });
         }
     }

@@ -1,9 +1,10 @@
 //! Orders and their lines.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use domain::cart::For;
+use domain::catalog::Fulfilment;
 use domain::entitlement::Target;
 use domain::order::OrderStatus;
 use domain::pricing::{ExchangeRate, LineAmounts, Step};
@@ -19,6 +20,7 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::CHUNK;
+use super::catalog::ROWS;
 use super::corrupt;
 use crate::page::{Page, PageArgs};
 
@@ -67,6 +69,10 @@ pub struct Order {
     pub closed_at: Option<DateTime<Utc>>,
     /// When it last changed.
     pub touched_at: DateTime<Utc>,
+    /// Whether somebody let it pass without payment.
+    pub bypass: bool,
+    /// Why.
+    pub reason: Option<String>,
     /// The lines in order.
     pub lines: Vec<OrderLine>,
 }
@@ -106,6 +112,8 @@ pub struct OrderLine {
     pub breakdown: Vec<Step>,
     /// Terms of access.
     pub terms: Terms,
+    /// What it gives: a place, or a key to hand on.
+    pub fulfilment: Fulfilment,
     /// Refunded so far, under way included.
     pub refunded: Money,
     /// Of that, refunded by quantity.
@@ -138,7 +146,46 @@ pub struct OrderFilter {
 /// # Errors
 /// The database's; a second live order of one cart breaks the unique index `order_cart_id_key`.
 pub async fn insert(txn: &DatabaseTransaction, new: &Order) -> Result<(), DbErr> {
-    order::Entity::insert(order::ActiveModel {
+    insert_all(txn, std::slice::from_ref(new)).await
+}
+
+/// The same for several orders.
+///
+/// # Errors
+/// The database's.
+pub async fn insert_all(txn: &DatabaseTransaction, new: &[Order]) -> Result<(), DbErr> {
+    for chunk in new.chunks(ROWS) {
+        let rows = chunk.iter().map(order_row).collect::<Result<Vec<_>, _>>()?;
+        order::Entity::insert_many(rows).exec_without_returning(txn).await?;
+    }
+    let mut lines = Vec::new();
+    for order in new {
+        for (position, line) in order.lines.iter().enumerate() {
+            lines.push(line_row(order.id, position, line)?);
+        }
+    }
+    for chunk in lines.chunks(ROWS) {
+        order_line::Entity::insert_many(chunk.to_vec()).exec_without_returning(txn).await?;
+    }
+    Ok(())
+}
+
+/// Which of these lines there are.
+///
+/// # Errors
+/// The database's.
+pub async fn lines_there(db: &impl ConnectionTrait, ids: &[OrderLineId]) -> Result<HashSet<OrderLineId>, DbErr> {
+    let mut found = HashSet::new();
+    for chunk in ids.chunks(CHUNK) {
+        let select = order_line::Entity::find().select_only().column(order_line::Column::Id);
+        let rows = select.filter(order_line::Column::Id.is_in(chunk.iter().map(|id| id.uuid()))).into_tuple::<Uuid>().all(db).await?;
+        found.extend(rows.into_iter().map(OrderLineId::new));
+    }
+    Ok(found)
+}
+
+fn order_row(new: &Order) -> Result<order::ActiveModel, DbErr> {
+    Ok(order::ActiveModel {
         id: Set(new.id.uuid()),
         number: Set(new.number.clone()),
         cart_id: Set(new.cart.uuid()),
@@ -164,45 +211,42 @@ pub async fn insert(txn: &DatabaseTransaction, new: &Order) -> Result<(), DbErr>
         fulfilled_at: Set(new.fulfilled_at),
         closed_at: Set(new.closed_at),
         touched_at: Set(new.touched_at),
+        bypass: Set(new.bypass),
+        reason: Set(new.reason.clone()),
     })
-    .exec_without_returning(txn)
-    .await?;
-    let mut rows = Vec::with_capacity(new.lines.len());
-    for (position, line) in new.lines.iter().enumerate() {
-        rows.push(order_line::ActiveModel {
-            id: Set(line.id.uuid()),
-            order_id: Set(new.id.uuid()),
-            position: Set(i32::try_from(position).map_err(|_| DbErr::Custom("too many lines".to_owned()))?),
-            product_id: Set(line.product.uuid()),
-            target_kind: Set(line.target.kind().name().to_owned()),
-            target_id: Set(line.target.uuid()),
-            sku: Set(line.sku.clone()),
-            title: Set(line.title.clone()),
-            product_code: Set(line.product_code.clone()),
-            session_id: Set(line.session.map(SessionId::uuid)),
-            for_kind: Set(for_kind(&line.for_).to_owned()),
-            learner_person_id: Set(line.learner.map(PersonId::uuid)),
-            quantity: Set(i64::from(line.quantity)),
-            unit_price_minor: Set(line.unit_price.map(|price| price.minor)),
-            list_price_minor: Set(line.list_price.map(|price| price.minor)),
-            subtotal_minor: Set(line.amounts.subtotal.minor),
-            discount_minor: Set(line.amounts.discount.minor),
-            net_minor: Set(line.amounts.net.minor),
-            tax_rate_millionths: Set(i64::from(line.amounts.tax_rate)),
-            tax_minor: Set(line.amounts.tax.minor),
-            total_minor: Set(line.amounts.total.minor),
-            breakdown: Set(json(&line.breakdown)?),
-            terms: Set(json(&line.terms)?),
-            refunded_minor: Set(line.refunded.minor),
-            refunded_by_quantity_minor: Set(line.refunded_by_quantity.minor),
-            refunded_quantity: Set(i64::from(line.refunded_quantity)),
-            coupon_code: Set(line.coupon.clone()),
-        });
-    }
-    for chunk in rows.chunks(CHUNK) {
-        order_line::Entity::insert_many(chunk.to_vec()).exec_without_returning(txn).await?;
-    }
-    Ok(())
+}
+
+fn line_row(order: OrderId, position: usize, line: &OrderLine) -> Result<order_line::ActiveModel, DbErr> {
+    Ok(order_line::ActiveModel {
+        id: Set(line.id.uuid()),
+        order_id: Set(order.uuid()),
+        position: Set(i32::try_from(position).map_err(|_| DbErr::Custom("too many lines".to_owned()))?),
+        product_id: Set(line.product.uuid()),
+        target_kind: Set(line.target.kind().name().to_owned()),
+        target_id: Set(line.target.uuid()),
+        sku: Set(line.sku.clone()),
+        title: Set(line.title.clone()),
+        product_code: Set(line.product_code.clone()),
+        session_id: Set(line.session.map(SessionId::uuid)),
+        for_kind: Set(for_kind(&line.for_).to_owned()),
+        learner_person_id: Set(line.learner.map(PersonId::uuid)),
+        quantity: Set(i64::from(line.quantity)),
+        unit_price_minor: Set(line.unit_price.map(|price| price.minor)),
+        list_price_minor: Set(line.list_price.map(|price| price.minor)),
+        subtotal_minor: Set(line.amounts.subtotal.minor),
+        discount_minor: Set(line.amounts.discount.minor),
+        net_minor: Set(line.amounts.net.minor),
+        tax_rate_millionths: Set(i64::from(line.amounts.tax_rate)),
+        tax_minor: Set(line.amounts.tax.minor),
+        total_minor: Set(line.amounts.total.minor),
+        breakdown: Set(json(&line.breakdown)?),
+        terms: Set(json(&line.terms)?),
+        refunded_minor: Set(line.refunded.minor),
+        refunded_by_quantity_minor: Set(line.refunded_by_quantity.minor),
+        refunded_quantity: Set(i64::from(line.refunded_quantity)),
+        coupon_code: Set(line.coupon.clone()),
+        fulfilment: Set(line.fulfilment.name().to_owned()),
+    })
 }
 
 /// The orders with these ids, with their lines, in a fixed number of statements; unknown ids are left out.
@@ -299,6 +343,8 @@ fn from_row(row: order::Model, lines: Vec<(order_line::Model, Option<person::Mod
         fulfilled_at: row.fulfilled_at,
         closed_at: row.closed_at,
         touched_at: row.touched_at,
+        bypass: row.bypass,
+        reason: row.reason,
         lines: lines.into_iter().map(|(line, learner)| line_from_row(line, learner, currency)).collect::<Result<_, _>>()?,
     })
 }
@@ -330,6 +376,7 @@ fn line_from_row(row: order_line::Model, learner: Option<person::Model>, currenc
         },
         breakdown: serde_json::from_value(row.breakdown).map_err(corrupt)?,
         terms: serde_json::from_value(row.terms).map_err(corrupt)?,
+        fulfilment: Fulfilment::parse(&row.fulfilment).ok_or_else(|| corrupt(&row.fulfilment))?,
         refunded: money(row.refunded_minor),
         refunded_by_quantity: money(row.refunded_by_quantity_minor),
         refunded_quantity: u32::try_from(row.refunded_quantity).map_err(corrupt)?,

@@ -127,6 +127,15 @@ pub async fn prices_of(
     Ok(found)
 }
 
+/// Whether a product has or had a price.
+///
+/// # Errors
+/// The database's.
+pub async fn was_priced(db: &impl ConnectionTrait, id: ProductId) -> Result<bool, DbErr> {
+    let any = product_price::Entity::find().select_only().column(product_price::Column::Id);
+    Ok(any.filter(product_price::Column::ProductId.eq(id.uuid())).limit(1).into_tuple::<Uuid>().one(db).await?.is_some())
+}
+
 /// The condition that a versioned row is the current one, or was at an instant.
 pub(super) fn held(recorded_at: impl ColumnTrait, replaced_at: impl ColumnTrait, as_of: Option<DateTime<Utc>>) -> Condition {
     match as_of {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
-use domain::catalog::{CourseKind, ProductKind, SaleState, Saleability, may_be_shown};
+use domain::catalog::{CourseKind, Fulfilment, ProductKind, SaleState, Saleability, may_be_sold};
 use domain::entitlement::Target;
 use domain::terms::Terms;
 use domain::text::{self, Sku};
@@ -40,6 +40,8 @@ pub struct Product {
     pub terms: Terms,
     /// Whether coupons reach it.
     pub couponable: bool,
+    /// What buying it gives.
+    pub fulfilment: Fulfilment,
     /// Whether it is on sale with something to sell: derived.
     pub listed: bool,
     /// Title of the thing sold: derived.
@@ -89,6 +91,7 @@ fn record(row: product::Model) -> Result<Product, DbErr> {
         state: known(SaleState::parse(&row.state), "sale state", &row.state)?,
         terms: serde_json::from_value(row.terms).map_err(|error| DbErr::Json(error.to_string()))?,
         couponable: row.couponable,
+        fulfilment: known(Fulfilment::parse(&row.fulfilment), "kind of fulfilment", &row.fulfilment)?,
         listed: row.listed,
         title: row.title,
         created_at: row.created_at,
@@ -302,6 +305,7 @@ async fn insert_many(txn: &impl ConnectionTrait, new: &[NewProduct]) -> Result<(
                 touched_at: new.created_at,
                 archived_at: None,
                 couponable: true,
+                fulfilment: Fulfilment::Enrol.name().to_owned(),
             });
         }
         let facts = Facts::load(txn, &rows).await?;
@@ -325,6 +329,7 @@ pub async fn update(txn: &impl ConnectionTrait, record: &Product) -> Result<(), 
         state: Set(record.state.name().to_owned()),
         terms: Set(serde_json::to_value(record.terms).map_err(|error| DbErr::Json(error.to_string()))?),
         couponable: Set(record.couponable),
+        fulfilment: Set(record.fulfilment.name().to_owned()),
         touched_at: Set(record.touched_at),
         ..Default::default()
     };
@@ -466,7 +471,7 @@ impl Facts {
         };
         facts.archived = archived_at.is_some();
         Ok(Derived {
-            listed: may_be_shown(&facts),
+            listed: may_be_sold(&facts).is_ok(),
             title: title.to_owned(),
             title_sort: text::sort_key(title),
             search_title: text::search_text([title]),

@@ -2,19 +2,19 @@
 //!
 //! Always true here: a seat changes hands by a conditional update, so that of two callers at once one gets it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use domain::entitlement::{SourceKind, Target, TargetKind};
 use domain::terms::Terms;
 use domain::token::TokenStatus;
-use domain::{AccountId, CompanyId, OrderId, OrderLineId, ProductId, SessionId, TokenId};
+use domain::{AccountId, CompanyId, OrderId, OrderLineId, PersonId, ProductId, SessionId, TokenId};
 use entity::token::{ActiveModel, Column, Entity, Model};
 use entity::{company_member, order};
 use sea_orm::sea_query::{LockType, OnConflict};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QueryOrder,
-    QuerySelect,
+    QuerySelect, QueryTrait,
 };
 use uuid::Uuid;
 
@@ -58,6 +58,10 @@ pub struct Token {
     pub status: TokenStatus,
     /// Until when it can be redeemed.
     pub ends_at: Option<DateTime<Utc>>,
+    /// The person row of whom it was handed to.
+    pub assigned_to: Option<PersonId>,
+    /// Keyed hash of that person's e-mail.
+    pub assigned_hash: Option<String>,
     /// Who redeemed it.
     pub redeemed_by: Option<AccountId>,
     /// When.
@@ -75,6 +79,8 @@ pub struct TokenFilter {
     pub company: Option<CompanyId>,
     /// Of this order.
     pub order: Option<OrderId>,
+    /// Of this product.
+    pub product: Option<ProductId>,
     /// Only what somebody may see.
     pub seen_by: Option<SeenBy>,
     /// With this status at the instant of asking.
@@ -109,6 +115,8 @@ fn record(row: Model) -> Result<Token, DbErr> {
         code_hint: row.code_hint,
         status: known(TokenStatus::parse(&row.status), "status of a token", &row.status)?,
         ends_at: row.ends_at,
+        assigned_to: row.assigned_person_id.map(Into::into),
+        assigned_hash: row.assigned_hash,
         redeemed_by: row.redeemed_by.map(Into::into),
         redeemed_at: row.redeemed_at,
         created_at: row.created_at,
@@ -137,6 +145,8 @@ fn row(record: &Token) -> Result<ActiveModel, DbErr> {
         status: Set(record.status.name().to_owned()),
         void_reason: Set(None),
         ends_at: Set(record.ends_at),
+        assigned_person_id: Set(record.assigned_to.map(PersonId::uuid)),
+        assigned_hash: Set(record.assigned_hash.clone()),
         redeemed_by: Set(record.redeemed_by.map(AccountId::uuid)),
         redeemed_at: Set(record.redeemed_at),
         created_at: Set(record.created_at),
@@ -290,22 +300,50 @@ pub async fn void(txn: &impl ConnectionTrait, ids: &[TokenId], reason: &str, now
     Ok(voided)
 }
 
-/// Frees what was voided of an order for this reason, with the codes it had.
+/// What was voided of an order for this reason, by line.
 ///
 /// # Errors
 /// The database's.
-pub async fn unvoid(txn: &impl ConnectionTrait, order: OrderId, reason: &str, now: DateTime<Utc>) -> Result<(), DbErr> {
-    Entity::update_many()
-        .set(ActiveModel {
-            status: Set(TokenStatus::Free.name().to_owned()),
-            void_reason: Set(None),
-            touched_at: Set(now),
-            ..Default::default()
-        })
+pub async fn voided_of_order(
+    db: &impl ConnectionTrait,
+    order: OrderId,
+    reason: &str,
+) -> Result<BTreeMap<OrderLineId, Vec<TokenId>>, DbErr> {
+    let rows: Vec<(Uuid, Uuid)> = Entity::find()
+        .select_only()
+        .column(Column::SourceId)
+        .column(Column::Id)
         .filter(Column::OrderId.eq(order.uuid()))
         .filter(Column::VoidReason.eq(reason))
-        .exec(txn)
+        .into_tuple()
+        .all(db)
         .await?;
+    let mut found: BTreeMap<OrderLineId, Vec<TokenId>> = BTreeMap::new();
+    for (line, token) in rows {
+        found.entry(line.into()).or_default().push(token.into());
+    }
+    Ok(found)
+}
+
+/// Frees tokens that were voided, with the codes they had. Whoever one was handed to has to be named again.
+///
+/// # Errors
+/// The database's.
+pub async fn unvoid(txn: &impl ConnectionTrait, ids: &[TokenId], now: DateTime<Utc>) -> Result<(), DbErr> {
+    for chunk in uuids(ids).chunks(CHUNK) {
+        Entity::update_many()
+            .set(ActiveModel {
+                status: Set(TokenStatus::Free.name().to_owned()),
+                void_reason: Set(None),
+                assigned_person_id: Set(None),
+                assigned_hash: Set(None),
+                touched_at: Set(now),
+                ..Default::default()
+            })
+            .filter(Column::Id.is_in(chunk.iter().copied()))
+            .exec(txn)
+            .await?;
+    }
     Ok(())
 }
 
@@ -330,6 +368,131 @@ pub async fn redeem(txn: &impl ConnectionTrait, id: TokenId, account: AccountId,
     Ok(done.rows_affected == 1)
 }
 
+/// The condition that a token is one of these, whatever its status.
+fn within(filter: &TokenFilter) -> Condition {
+    let mut condition = Condition::all()
+        .add_option(filter.company.map(|company| Column::CompanyId.eq(company.uuid())))
+        .add_option(filter.order.map(|order| Column::OrderId.eq(order.uuid())))
+        .add_option(filter.product.map(|product| Column::ProductId.eq(product.uuid())));
+    if let Some(seen_by) = &filter.seen_by {
+        let managed = Column::CompanyId.is_in(seen_by.companies.iter().map(|company| company.uuid()));
+        let bought = seen_by.owner.map(|owner| Column::OwnerAccountId.eq(owner.uuid()));
+        condition = condition.add(Condition::any().add(managed).add_option(bought));
+    }
+    condition
+}
+
+/// A seat that nobody has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FreeSeat {
+    /// Its token.
+    pub token: TokenId,
+    /// The order behind it.
+    pub order: Option<OrderId>,
+    /// The product.
+    pub product: ProductId,
+}
+
+/// Those of these tokens that nobody has and that can be redeemed at `now`, the oldest seat first.
+///
+/// # Errors
+/// The database's.
+pub async fn free_within(db: &impl ConnectionTrait, filter: &TokenFilter, now: DateTime<Utc>) -> Result<Vec<FreeSeat>, DbErr> {
+    let rows: Vec<(Uuid, Option<Uuid>, Uuid)> = Entity::find()
+        .select_only()
+        .column(Column::Id)
+        .column(Column::OrderId)
+        .column(Column::ProductId)
+        .filter(within(filter))
+        .filter(Column::Status.eq(TokenStatus::Free.name()))
+        .filter(Condition::any().add(Column::EndsAt.is_null()).add(Column::EndsAt.gt(now)))
+        .order_by_asc(Column::CreatedAt)
+        .order_by_asc(Column::SourceId)
+        .order_by_asc(Column::Seat)
+        .into_tuple()
+        .all(db)
+        .await?;
+    let seat = |(token, order, product): (Uuid, Option<Uuid>, Uuid)| FreeSeat {
+        token: token.into(),
+        order: order.map(Into::into),
+        product: product.into(),
+    };
+    Ok(rows.into_iter().map(seat).collect())
+}
+
+/// Whether there is any token among these, whatever its status.
+///
+/// # Errors
+/// The database's.
+pub async fn any_within(db: &impl ConnectionTrait, filter: &TokenFilter) -> Result<bool, DbErr> {
+    let any = Entity::find().select_only().column(Column::Id).filter(within(filter)).limit(1);
+    Ok(any.into_tuple::<Uuid>().one(db).await?.is_some())
+}
+
+/// Which of these keyed hashes of e-mails have an unused token among these.
+///
+/// # Errors
+/// The database's.
+pub async fn assigned_within(
+    db: &impl ConnectionTrait,
+    filter: &TokenFilter,
+    hashes: &[String],
+    now: DateTime<Utc>,
+) -> Result<HashSet<String>, DbErr> {
+    let mut found = HashSet::new();
+    for chunk in hashes.chunks(CHUNK) {
+        let rows: Vec<Option<String>> = Entity::find()
+            .select_only()
+            .column(Column::AssignedHash)
+            .filter(within(filter))
+            .filter(Column::AssignedHash.is_in(chunk))
+            .filter(Column::Status.eq(TokenStatus::Assigned.name()))
+            .filter(Condition::any().add(Column::EndsAt.is_null()).add(Column::EndsAt.gt(now)))
+            .into_tuple()
+            .all(db)
+            .await?;
+        found.extend(rows.into_iter().flatten());
+    }
+    Ok(found)
+}
+
+/// Takes the rows of these orders, in order of their ids: redeeming, refunding and handing out their seats comes one after the other.
+///
+/// # Errors
+/// The database's.
+pub async fn lock_orders(txn: &DatabaseTransaction, orders: &[OrderId]) -> Result<(), DbErr> {
+    for chunk in uuids(orders).chunks(CHUNK) {
+        let mut select = order::Entity::find()
+            .select_only()
+            .column(order::Column::Id)
+            .filter(order::Column::Id.is_in(chunk.iter().copied()))
+            .order_by_asc(order::Column::Id);
+        QueryTrait::query(&mut select).lock(LockType::NoKeyUpdate);
+        select.into_tuple::<Uuid>().all(txn).await?;
+    }
+    Ok(())
+}
+
+/// Hands a free token to a learner; says whether it was free.
+///
+/// # Errors
+/// The database's.
+pub async fn assign(txn: &impl ConnectionTrait, id: TokenId, person: PersonId, hash: &str, now: DateTime<Utc>) -> Result<bool, DbErr> {
+    let done = Entity::update_many()
+        .set(ActiveModel {
+            status: Set(TokenStatus::Assigned.name().to_owned()),
+            assigned_person_id: Set(Some(person.uuid())),
+            assigned_hash: Set(Some(hash.to_owned())),
+            touched_at: Set(now),
+            ..Default::default()
+        })
+        .filter(Column::Id.eq(id.uuid()))
+        .filter(Column::Status.eq(TokenStatus::Free.name()))
+        .exec(txn)
+        .await?;
+    Ok(done.rows_affected == 1)
+}
+
 /// A page of tokens, the oldest first.
 ///
 /// # Errors
@@ -341,18 +504,7 @@ pub async fn list(
     args: &PageArgs<(Key, Uuid)>,
     with_total: bool,
 ) -> Result<Page<Token>, DbErr> {
-    let mut select = Entity::find();
-    if let Some(company) = filter.company {
-        select = select.filter(Column::CompanyId.eq(company.uuid()));
-    }
-    if let Some(order) = filter.order {
-        select = select.filter(Column::OrderId.eq(order.uuid()));
-    }
-    if let Some(seen_by) = &filter.seen_by {
-        let managed = Column::CompanyId.is_in(seen_by.companies.iter().map(|company| company.uuid()));
-        let bought = seen_by.owner.map(|owner| Column::OwnerAccountId.eq(owner.uuid()));
-        select = select.filter(Condition::any().add(managed).add_option(bought));
-    }
+    let mut select = Entity::find().filter(within(filter));
     let over = Condition::all().add(Column::EndsAt.is_not_null()).add(Column::EndsAt.lte(now));
     match filter.status {
         None => {}

@@ -183,6 +183,8 @@ async fn place(shop: &TestApp, id: &Value, number: &str) -> OrderId {
         fulfilled_at: None,
         closed_at: None,
         touched_at: now,
+        bypass: false,
+        reason: None,
         lines: Vec::new(),
     };
     store::order::insert(&txn, &new).await.expect("an order");
@@ -319,7 +321,7 @@ async fn bad_lines_are_named_by_their_place_and_change_nothing() {
         (json!([{"productId": "rubbish", "quantity": 1}]), vec![("NOT_FOUND", "lines.0.productId")]),
         (json!([good, {"productId": unknown, "quantity": 1}]), vec![("NOT_FOUND", "lines.1.productId")]),
         (json!([seats(&hidden, 1)]), vec![("NOT_FOUND", "lines.0.productId")]),
-        (json!([{"productId": product, "sessionId": session, "quantity": 1}]), vec![("SESSIONS_NOT_SOLD", "lines.0.sessionId")]),
+        (json!([{"productId": product, "sessionId": session, "quantity": 1}]), vec![("INVALID", "lines.0.sessionId")]),
         (json!([{"productId": product, "sessionId": "rubbish", "quantity": 1}]), vec![("NOT_FOUND", "lines.0.sessionId")]),
         (json!([{"productId": product, "for": {"self": false}, "quantity": 1}]), vec![("INVALID", "lines.0.for.self")]),
         (

@@ -838,6 +838,65 @@ async fn r2_membership_is_given_by_hand_or_follows_a_rule() {
     assert_eq!(groups_of(&shop, ann).await, vec![]);
 }
 
+/// R2: a group's rule can be an attribute of accounts; whoever gets or loses it is in the group or out of it at once, and with it what the group
+/// opens and shows.
+#[tokio::test]
+async fn r2_a_group_can_follow_an_attribute_of_accounts() {
+    let shop = TestApp::new().await;
+    let operator = shop.operator();
+    let course = shop.course("Only for nurses").await;
+    let (library, _) = shop.library("LIB", "Nursing", "9 USD", &[&course]).await;
+    let (ann, token) = shop.sign_up("ann@example.org").await;
+    let ann_caller = shop.bearer(&token).await;
+    let rule = json!({ "attribute": { "name": " Department", "value": "Nursing" } });
+    let group = json!({ "title": "Nurses", "kind": "AUTOMATIC", "rule": rule, "content": [{ "courseId": course, "opens": true }, { "libraryId": library, "sees": true }] });
+    let made =
+        shop.act(&operator, "groupCreate", group, "group { id rule { companyId emailDomain attribute { name value } } }").await["group"]
+            .clone();
+    assert_eq!(made["rule"], json!({ "companyId": null, "emailDomain": null, "attribute": { "name": "department", "value": "Nursing" } }));
+    let set = async |attributes: Value| {
+        let input = json!({ "accountId": ann, "attributes": attributes });
+        shop.act(&operator, "accountAttributesSet", input, "account { attributes { name value } }").await["account"]["attributes"].clone()
+    };
+    let seen = async || {
+        let query = "query($id: ID!) { me { courses { nodes { title } } } offer(sku: \"LIB\") { sku } accessExplain(courseId: $id) { open grants { source target { kind } } } }";
+        let data = shop.ok(&ann_caller, query, json!({ "id": course })).await;
+        (data["me"]["courses"]["nodes"].as_array().map_or(0, Vec::len), data["offer"]["sku"].is_string(), data["accessExplain"].clone())
+    };
+    let outside = (0, false, json!({ "open": false, "grants": [] }));
+    let inside = (1, true, json!({ "open": true, "grants": [{ "source": null, "target": { "kind": "GROUP" } }] }));
+    assert_eq!(seen().await, outside);
+    assert_eq!(
+        set(json!([{ "name": "DEPARTMENT", "value": "nursing" }, { "name": "site", "value": "Brno" }])).await[0]["value"],
+        "nursing"
+    );
+    assert_eq!(seen().await, outside, "the case of values counts");
+    let both = set(json!([{ "name": "department", "value": "Nursing" }])).await;
+    assert_eq!(both, json!([{ "name": "department", "value": "Nursing" }, { "name": "site", "value": "Brno" }]), "others stay");
+    assert_eq!(seen().await, inside);
+    let members = "query($id: ID!) { group(id: $id) { members { nodes { accountId source } } } }";
+    let listed = shop.ok(&operator, members, json!({ "id": made["id"] })).await["group"]["members"]["nodes"].clone();
+    assert_eq!(listed, json!([{ "accountId": ann, "source": null }]));
+    // The rule itself changes, too.
+    let change = |value: &str| json!({ "id": made["id"], "rule": { "attribute": { "name": "department", "value": value } } });
+    shop.act(&operator, "groupUpdate", change("Surgery"), "").await;
+    assert_eq!(seen().await, outside);
+    shop.act(&operator, "groupUpdate", change("Nursing"), "").await;
+    assert_eq!(seen().await, inside);
+    set(json!([{ "name": "department", "value": null }])).await;
+    assert_eq!(seen().await, outside);
+    for (attributes, expected) in [
+        (json!([{ "name": " ", "value": "x" }]), ("REQUIRED", "attributes.0.name")),
+        (json!([{ "name": "a", "value": "x" }, { "name": "A", "value": "y" }]), ("REPEATED", "attributes.1.name")),
+        (json!([{ "name": "a", "value": "" }]), ("REQUIRED", "attributes.0.value")),
+    ] {
+        let input = json!({ "accountId": ann, "attributes": attributes });
+        assert_eq!(shop.denied(&operator, "accountAttributesSet", input).await, refusal(expected.0, expected.1), "{attributes}");
+    }
+    let two = json!({ "title": "Two", "kind": "AUTOMATIC", "rule": { "emailDomain": "example.org", "attribute": { "name": "a", "value": "b" } } });
+    assert_eq!(shop.denied(&operator, "groupCreate", two).await, refusal("INVALID", "rule"));
+}
+
 /// A group's rule can be a company: its members, and verified people of the domains that it lists.
 #[tokio::test]
 async fn an_automatic_group_can_be_a_companys_people() {
@@ -859,6 +918,7 @@ async fn an_automatic_group_can_be_a_companys_people() {
         time_zone: Set(None),
         storefront: Set("PUBLIC".to_owned()),
         email_domains: Set(json!(["acme.example"])),
+        reregistration_days: Set(None),
         created_at: Set(now),
         touched_at: Set(now),
         archived_at: Set(None),

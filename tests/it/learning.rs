@@ -529,6 +529,7 @@ async fn company(school: &School, member: AccountId) -> domain::CompanyId {
         time_zone: Set(None),
         storefront: Set("PUBLIC".to_owned()),
         email_domains: Set(json!([])),
+        reregistration_days: Set(None),
         created_at: Set(now),
         touched_at: Set(now),
         archived_at: Set(None),
@@ -616,4 +617,59 @@ async fn me_courses_takes_a_fixed_number_of_statements() {
         counts.push(count.load(Ordering::Relaxed));
     }
     assert_eq!(counts, [8, 8]);
+}
+
+/// R61: where the learner's company allows it, a course with a result is registered for again: a new result in the history of the one enrollment;
+/// what was passed stays passed, and opens what comes after it.
+#[tokio::test]
+async fn r61_a_course_is_registered_for_again_under_one_enrollment() {
+    let school = School::new().await;
+    let (one, two) = (school.course("One").await, school.course("Two").await);
+    let library = school.library("LIB", true, &[one, two]).await;
+    let (ann, caller) = school.learner().await;
+    let company = company(&school, ann).await;
+    school.give(ann, Target::Library(library), Terms::of_kind(ProductKind::Library, Some(365), None).expect("terms")).await;
+    let operator = school.0.operator();
+    let again = json!({ "courseId": one });
+    let refused = async |caller: &Caller| school.refused(caller, "enrollmentReregister", again.clone()).await;
+    let not_yet = [("REREGISTRATION_REFUSED".to_owned(), "courseId".to_owned())];
+    assert_eq!(refused(&caller).await, [("NOT_FOUND".to_owned(), "courseId".to_owned())], "no place in it");
+    school.act_as(&caller, "enrollmentStart", json!({ "courseId": one }), "enrollment { id }").await;
+    assert_eq!(refused(&caller).await, not_yet, "the company does not allow it");
+    let allow = json!({ "id": company, "reregistrationDays": 30 });
+    let allowed = school.act("companyUpdate", allow, "company { reregistrationDays }").await;
+    assert_eq!(allowed["company"]["reregistrationDays"], 30);
+    assert_eq!(refused(&caller).await, not_yet, "there is no result yet");
+    let record = async |result: &str| {
+        let input = json!({ "accountId": ann, "courseId": one, "result": result });
+        school.act("enrollmentResultRecord", input, "enrollment { id status }").await["enrollment"].clone()
+    };
+    let passed = record("PASSED").await;
+    assert_eq!(refused(&caller).await, not_yet, "the company's days are not over");
+    school.0.pass(chrono::TimeDelta::days(30));
+    let fields = "enrollment { id status registration startedAt passedAt results { result registration } }";
+    let fresh = school.act_as(&caller, "enrollmentReregister", again.clone(), fields).await["enrollment"].clone();
+    assert_eq!((&fresh["id"], &fresh["status"], &fresh["registration"]), (&passed["id"], &json!("NOT_STARTED"), &json!(2)));
+    assert_eq!((&fresh["startedAt"], fresh["passedAt"].is_string()), (&Value::Null, true));
+    assert_eq!(fresh["results"], json!([{ "result": "PASSED", "registration": 1 }]));
+    assert_eq!(refused(&caller).await, not_yet, "the new registration has no result yet");
+    // The second course stays open: the first one was passed, whatever comes of this try.
+    school.act_as(&caller, "enrollmentStart", json!({ "courseId": two }), "enrollment { id }").await;
+    let started = school.act_as(&caller, "enrollmentStart", json!({ "courseId": one }), fields).await["enrollment"].clone();
+    assert_eq!((&started["status"], started["startedAt"].is_string()), (&json!("STARTED"), true));
+    assert_eq!(record("FAILED").await["status"], "FAILED");
+    let node = "query($id: ID!) { node(id: $id) { ... on Enrollment { results { result registration } } } }";
+    let seen = school.0.ok(&operator, node, json!({ "id": passed["id"] })).await;
+    let history = json!([{ "result": "PASSED", "registration": 1 }, { "result": "FAILED", "registration": 2 }]);
+    assert_eq!(seen["node"]["results"], history);
+    // Of somebody else's learners, nobody registers anybody; without access it has to be paid.
+    let (_, stranger) = school.learner().await;
+    let for_ann = json!({ "courseId": one, "accountId": ann });
+    assert_eq!(
+        school.refused(&stranger, "enrollmentReregister", for_ann.clone()).await,
+        [("NOT_FOUND".to_owned(), "accountId".to_owned())]
+    );
+    school.0.pass(chrono::TimeDelta::days(400));
+    let over = school.refused(&operator, "enrollmentReregister", for_ann).await;
+    assert_eq!(over, [("PAYMENT_REQUIRED".to_owned(), "courseId".to_owned())]);
 }

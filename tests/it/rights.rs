@@ -78,10 +78,14 @@ const MUTATIONS: &[(&str, Right)] = &[
     ("accountPasswordChange", Person),
     ("accountEmailChange", Person),
     ("operatorSet", Scoped("settings:write")),
+    ("accountAttributesSet", Scoped("settings:write")),
     ("personErase", Scoped("settings:write")),
     ("serviceKeyCreate", Scoped("settings:write")),
     ("serviceKeyRevoke", Scoped("settings:write")),
     ("enrollmentStart", Person),
+    ("enrollmentCreate", ScopedOrManager("learning:write")),
+    ("enrollmentImport", ScopedOrManager("learning:write")),
+    ("enrollmentReregister", Person),
     ("enrollmentResultRecord", Owner),
     ("entitlementEnd", Scoped("learning:write")),
     ("orderPlace", Owner),
@@ -92,6 +96,8 @@ const MUTATIONS: &[(&str, Right)] = &[
     ("paymentVoid", Scoped("orders:write")),
     ("orderRefund", Scoped("refunds:write")),
     ("tokenRedeem", Person),
+    ("tokenAssign", Owner),
+    ("tokenTransfer", Owner),
     ("tokenRevoke", Owner),
     ("jobReplay", Scoped("settings:write")),
 ];
@@ -148,6 +154,9 @@ fn besides(call: &str, company: &str) -> Value {
         "auditLog" => json!({ "filter": { "companyId": company } }),
         // Without scopes it would ask for all of them, which nobody gives who lacks one.
         "operatorSet" | "serviceKeyCreate" => json!({ "scopes": ["settings:write"] }),
+        "enrollmentCreate" => json!({ "companyId": company }),
+        "enrollmentImport" => json!({ "companyId": company, "csv": "email,course\nnobody@example.org,NOTHING\n" }),
+        "tokenAssign" => json!({ "orderId": "ord_01m88mdsqyeexs0j7wsy3h1qvs" }),
         "enrollmentResultRecord" => json!({ "enrollmentId": "enr_01m88mdsqyeexs0j7wsy3h1qvs" }),
         _ => json!({}),
     }

@@ -316,3 +316,186 @@ async fn r62_codes_are_in_no_log_and_in_no_plain_row() {
         assert!(!written.contains(&code) && !written.contains(&code.replace('-', "")), "a code in {written}");
     }
 }
+
+const ASSIGNED: &str = "tokens { id status code assignedTo { email name } } replayed";
+
+fn learners(emails: &[&str]) -> Value {
+    emails.iter().map(|email| json!({ "email": email })).collect()
+}
+
+/// Statuses of an order's tokens, in order of their seats.
+async fn standing(shop: &TestApp, order: &Value) -> Vec<String> {
+    let list = "query($order: ID) { tokens(orderId: $order, first: 100) { nodes { seat status } } }";
+    let tokens = shop.ok(&shop.operator(), list, json!({ "order": order["id"] })).await["tokens"]["nodes"].clone();
+    tokens.as_array().into_iter().flatten().map(|token| token["status"].as_str().unwrap_or_default().to_owned()).collect()
+}
+
+/// C31, R3: ten seats, three handed out; nine more at once are refused whole, with both numbers; seven go; the buyer has no seat unless named. A
+/// seat that was taken back can be given again.
+#[tokio::test]
+async fn c31_more_learners_than_seats_get_none_of_them() {
+    let shop = TestApp::new().await;
+    let (order, _) = seats(&shop, 10).await;
+    let operator = shop.operator();
+    let assign = |emails: Vec<String>, key: &str| {
+        let emails: Vec<&str> = emails.iter().map(String::as_str).collect();
+        json!({ "orderId": order["id"], "learners": learners(&emails), "idempotencyKey": key })
+    };
+    let people = |from: usize, to: usize| (from..to).map(|number| format!("learner{number}@example.test")).collect::<Vec<_>>();
+    let first = shop.act(&operator, "tokenAssign", assign(people(0, 3), "a"), ASSIGNED).await;
+    assert_eq!(first["tokens"].as_array().map(Vec::len), Some(3));
+    assert_eq!(first["tokens"][0]["assignedTo"]["email"], "learner0@example.test");
+    let query = "mutation($input: TokenAssignInput!) { tokenAssign(input: $input) { tokens { id } userErrors { code field message } } }";
+    let refused = shop.run(&operator, query, json!({ "input": assign(people(3, 12), "b") })).await["data"]["tokenAssign"].clone();
+    assert_eq!((&refused["userErrors"][0]["code"], &refused["tokens"]), (&json!("TOO_FEW_TOKENS"), &json!([])));
+    let message = refused["userErrors"][0]["message"].as_str().unwrap_or_default();
+    assert!(message.contains("7 free, 9 needed"), "{message}");
+    assert_eq!(standing(&shop, &order).await.iter().filter(|status| *status == "ASSIGNED").count(), 3);
+
+    let replay = shop.act(&operator, "tokenAssign", assign(people(0, 3), "a"), ASSIGNED).await;
+    assert_eq!((&replay["replayed"], &replay["tokens"]), (&json!(true), &first["tokens"]));
+    let at = |place: &str| vec![("REPEATED".to_owned(), format!("learners.{place}.email"))];
+    let mut doubled = people(3, 5);
+    doubled.push("LEARNER3@example.test".to_owned());
+    assert_eq!(shop.denied(&operator, "tokenAssign", assign(doubled, "c")).await, at("2"));
+    let mut known = people(3, 5);
+    known.push("learner0@example.test".to_owned());
+    assert_eq!(shop.denied(&operator, "tokenAssign", assign(known, "d")).await, at("2"), "who has an unused seat gets no second one");
+    let bad = assign(vec!["nobody".to_owned(), "a@example.test".to_owned()], "e");
+    assert_eq!(shop.denied(&operator, "tokenAssign", bad).await, [("INVALID".to_owned(), "learners.0.email".to_owned())]);
+    shop.act(&operator, "tokenAssign", assign(people(3, 10), "f"), ASSIGNED).await;
+    assert_eq!(standing(&shop, &order).await, ["ASSIGNED"; 10], "ten bought are ten for others");
+    assert_eq!(shop.live_grants(order["id"].as_str().expect("an id")).await, 0);
+    // Taken back from one, it is free for another one.
+    shop.act(&operator, "tokenRevoke", json!({ "tokenId": first["tokens"][0]["id"] }), "token { status }").await;
+    let again = shop.act(&operator, "tokenAssign", assign(people(10, 11), "g"), ASSIGNED).await;
+    assert_eq!(again["tokens"][0]["assignedTo"]["email"], "learner10@example.test");
+    // Named, the buyer has one as well; of others, nobody hands out anything.
+    let ann = shop.bearer(&shop.sign_up("ann@example.test").await.1).await;
+    let stranger = assign(people(11, 12), "h");
+    assert_eq!(shop.denied(&ann, "tokenAssign", stranger).await, [("NOT_FOUND".to_owned(), "orderId".to_owned())]);
+    let nothing = json!({ "learners": learners(&["x@example.test"]), "idempotencyKey": "i" });
+    assert_eq!(shop.denied(&operator, "tokenAssign", nothing).await, [("REQUIRED".to_owned(), "orderId".to_owned())]);
+}
+
+/// C31: two who hand out at once never hand out more than there is; each call gets all of its seats or none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn c31_two_who_hand_out_at_once_share_no_seat() {
+    let shop = Arc::new(TestApp::new().await);
+    let (order, _) = seats(&shop, 10).await;
+    let query = "mutation($input: TokenAssignInput!) { tokenAssign(input: $input) { tokens { id } userErrors { code } } }";
+    let tasks: Vec<_> = (0..4)
+        .map(|call| {
+            let (shop, order) = (shop.clone(), order["id"].clone());
+            tokio::spawn(async move {
+                let emails: Vec<String> = (0..4).map(|number| format!("l{call}-{number}@example.test")).collect();
+                let emails: Vec<&str> = emails.iter().map(String::as_str).collect();
+                let input = json!({ "orderId": order, "learners": learners(&emails), "idempotencyKey": format!("k{call}") });
+                shop.run(&shop.operator(), query, json!({ "input": input })).await["data"]["tokenAssign"].clone()
+            })
+        })
+        .collect();
+    let (mut done, mut refused, mut ids) = (0, 0, std::collections::BTreeSet::new());
+    for task in tasks {
+        let answer = task.await.expect("answered");
+        match answer["userErrors"][0]["code"].as_str() {
+            None => {
+                done += 1;
+                ids.extend(answer["tokens"].as_array().expect("tokens").iter().map(|token| token["id"].to_string()));
+            }
+            Some("TOO_FEW_TOKENS") => refused += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((done, refused, ids.len()), (2, 2, 8));
+    assert_eq!(standing(&shop, &order).await.iter().filter(|status| *status == "FREE").count(), 2);
+}
+
+/// R62: an unused seat goes to somebody else; the code that was handed out is dead then. A redeemed one stays where it is.
+#[tokio::test]
+async fn r62_an_unused_seat_is_transferred_and_the_old_code_dies() {
+    let shop = TestApp::new().await;
+    let (order, codes) = seats(&shop, 2).await;
+    let operator = shop.operator();
+    let input = json!({ "orderId": order["id"], "learners": learners(&["ann@example.test"]), "idempotencyKey": "a" });
+    let assigned = shop.act(&operator, "tokenAssign", input, ASSIGNED).await["tokens"][0].clone();
+    assert_eq!(assigned["code"], json!(codes[0]), "nobody had the code of a free seat: it stays");
+    let to = |token: &Value, email: &str| json!({ "tokenId": token["id"], "learner": { "email": email, "name": "Bob" } });
+    let fields = "token { id status code seat assignedTo { email name } }";
+    let moved = shop.act(&operator, "tokenTransfer", to(&assigned, "bob@example.test"), fields).await["token"].clone();
+    assert_eq!((&moved["status"], &moved["seat"]), (&json!("ASSIGNED"), &json!(1)));
+    assert_eq!(moved["assignedTo"], json!({ "email": "bob@example.test", "name": "Bob" }));
+    assert_ne!(moved["code"], assigned["code"]);
+    let ann = shop.bearer(&shop.sign_up("ann@example.test").await.1).await;
+    let bob = shop.bearer(&shop.sign_up("bob@example.test").await.1).await;
+    assert_eq!(shop.refused(&ann, REDEEM, json!({ "code": codes[0], "key": "a" })).await[0].0, "TOKEN_VOID");
+    shop.ok(&bob, REDEEM, json!({ "code": moved["code"], "key": "b" })).await;
+    let used = [("TOKEN_USED".to_owned(), "tokenId".to_owned())];
+    assert_eq!(shop.denied(&operator, "tokenTransfer", to(&moved, "cid@example.test")).await, used);
+    assert_eq!(shop.denied(&ann, "tokenTransfer", to(&moved, "ann@example.test")).await, [("NOT_FOUND".to_owned(), "tokenId".to_owned())]);
+    let none = shop.denied(&operator, "tokenTransfer", to(&moved, "nobody")).await;
+    assert_eq!(none, [("INVALID".to_owned(), "learner.email".to_owned())]);
+}
+
+/// R16, R17: a product can give a key instead of an enrolment: to redeem or to hand on, once; its terms are those of the purchase. What was bought
+/// as an enrolment before stays one.
+#[tokio::test]
+async fn r16_r17_a_product_can_give_a_key_instead_of_an_enrolment() {
+    let shop = TestApp::new().await;
+    let product = shop.shelf("KEYS", "10.00", &["Ada", "Basic"]).await;
+    let update = json!({ "id": product, "fulfilment": "KEYS", "terms": { "days": 30 } });
+    let updated = shop.act(&shop.operator(), "productUpdate", update, "product { fulfilment }").await;
+    assert_eq!(updated["product"]["fulfilment"], "KEYS");
+    let (cart, secret) = shop.guest_cart(&["KEYS"]).await;
+    let guest = shop.guest_with(&secret);
+    let named = json!({ "productId": product, "quantity": 1, "for": { "learner": { "email": "ann@example.test", "name": "Ann" } } });
+    shop.act(&guest, "cartLinesSet", json!({ "cartId": cart, "lines": [named] }), "").await;
+    shop.act(&guest, "cartBuyerSet", json!({ "cartId": cart, "email": "boss@example.test" }), "").await;
+    let place = json!({ "cartId": cart, "paymentMethod": { "gateway": "sandbox", "token": "approve" },
+        "expectedTotal": { "amount": "20.00", "currency": "USD" }, "idempotencyKey": "p" });
+    let order = shop
+        .act(&guest, "orderPlace", place, "order { id status lines { id } receipt { lines { text tokens courses { title } } } }")
+        .await["order"]
+        .clone();
+    assert_eq!((&order["status"], shop.live_grants(order["id"].as_str().expect("an id")).await), (&json!("FULFILLED"), 0));
+    let receipt = &order["receipt"]["lines"];
+    assert_eq!(
+        (&receipt[0]["courses"], &receipt[0]["text"]),
+        (&json!([]), &json!("Redeem this key to open it, or hand it on; it serves once."))
+    );
+    assert_eq!(standing(&shop, &order).await, ["FREE", "ASSIGNED"], "the one for a named learner is theirs");
+    // Later terms and another fulfilment change nothing about keys that were issued.
+    shop.act(&shop.operator(), "productUpdate", json!({ "id": product, "fulfilment": "ENROL", "terms": { "days": 5 } }), "").await;
+    let cid = shop.bearer(&shop.sign_up("cid@example.test").await.1).await;
+    shop.ok(&cid, REDEEM, json!({ "code": receipt[0]["tokens"][0], "key": "c" })).await;
+    let mine = shop.ok(&cid, "{ me { entitlements { nodes { source terms { text } } } } }", json!({})).await;
+    assert_eq!(mine["me"]["entitlements"]["nodes"], json!([{ "source": "TOKEN", "terms": { "text": "30 days from the first start" } }]));
+    // A refund of the line ends what its key gave, wherever it went.
+    let refund = json!({ "orderId": order["id"], "reason": "asked", "idempotencyKey": "r" });
+    shop.act(&shop.operator(), "orderRefund", refund, "order { status }").await;
+    assert_eq!(standing(&shop, &order).await, ["REDEEMED", "VOID"]);
+    assert_eq!(shop.ok(&cid, COURSES, json!({})).await["me"]["courses"]["nodes"], json!([]));
+}
+
+/// A key to something that ends on a fixed day can be redeemed until then.
+#[tokio::test]
+async fn keys_to_what_ends_on_a_day_expire_with_it() {
+    let shop = TestApp::new().await;
+    let product = shop.shelf("SEATS", "10.00", &["Ada"]).await;
+    shop.act(&shop.operator(), "productUpdate", json!({ "id": product, "terms": { "endsAt": "2026-06-01T00:00:00Z" } }), "").await;
+    let made = shop.act(&shop.guest(), "cartCreate", json!({}), "cart { id } secret").await;
+    let (cart, guest) = (&made["cart"]["id"], shop.guest_with(made["secret"].as_str().expect("a secret")));
+    let line = json!({ "productId": product, "quantity": 2, "for": { "seats": true } });
+    shop.act(&guest, "cartLinesSet", json!({ "cartId": cart, "lines": [line] }), "").await;
+    shop.act(&guest, "cartBuyerSet", json!({ "cartId": cart, "email": "boss@example.test" }), "").await;
+    let place = json!({ "cartId": cart, "paymentMethod": { "gateway": "sandbox", "token": "approve" },
+        "expectedTotal": { "amount": "20.00", "currency": "USD" }, "idempotencyKey": "p" });
+    let order = shop.act(&guest, "orderPlace", place, "order { id receipt { lines { tokens } } }").await["order"].clone();
+    shop.set_time("2026-06-01T00:00:00Z");
+    assert_eq!(standing(&shop, &order).await, ["EXPIRED", "EXPIRED"]);
+    let ann = shop.bearer(&shop.sign_up("ann@example.test").await.1).await;
+    let code = &order["receipt"]["lines"][0]["tokens"][0];
+    assert_eq!(shop.refused(&ann, REDEEM, json!({ "code": code, "key": "a" })).await[0].0, "TOKEN_EXPIRED");
+    let assign = json!({ "orderId": order["id"], "learners": learners(&["bo@example.test"]), "idempotencyKey": "x" });
+    assert_eq!(shop.denied(&shop.operator(), "tokenAssign", assign).await, [("TOO_FEW_TOKENS".to_owned(), "learners".to_owned())]);
+}

@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
 use domain::catalog::{CourseKind, ProductKind};
 use domain::{CourseId, LibraryId, SessionId};
 use entity::session;
@@ -12,7 +13,7 @@ use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
 
 use super::{Detail, Facts, OfferCourse, OfferSession, Viewpoint};
 use crate::store::past::{self, Said};
-use crate::store::{CHUNK, catalog, group};
+use crate::store::{CHUNK, catalog, group, known};
 
 /// Courses and sessions of an offer as they were at an instant.
 #[derive(Debug, Clone, Default)]
@@ -125,24 +126,25 @@ async fn sessions_then(db: &impl ConnectionTrait, events: &[CourseId], at: DateT
         rows.extend(session::Entity::find().filter(of_events).filter(session::Column::CreatedAt.lte(at)).all(db).await?);
     }
     let mut said = past::at(db, &rows.iter().map(|row| row.id).collect::<Vec<_>>(), at).await?;
-    let then = rows.into_iter().filter_map(|row| {
-        let (id, course) = (SessionId::new(row.id), CourseId::new(row.course_id));
+    let zone = |name: &str| known(name.parse::<Tz>().ok(), "time zone", name);
+    let mut sessions: Vec<OfferSession> = Vec::with_capacity(rows.len());
+    for row in rows {
+        let (id, course, taken) = (SessionId::new(row.id), CourseId::new(row.course_id), row.taken);
         let (session, archived) = match said.remove(&row.id) {
             Some(Said::Session { starts_at, ends_at, time_zone, location, seats, archived }) => {
-                (OfferSession { id, course, starts_at, ends_at, time_zone, location, seats }, archived)
+                let time_zone = zone(&time_zone)?;
+                (OfferSession { id, course, starts_at, ends_at, time_zone, location, seats, taken }, archived)
             }
             _ => {
                 let archived = row.archived_at.is_some_and(|since| since <= at);
-                let (starts_at, ends_at) = (row.starts_at, row.ends_at);
-                (
-                    OfferSession { id, course, starts_at, ends_at, time_zone: row.time_zone, location: row.location, seats: row.seats },
-                    archived,
-                )
+                let (starts_at, ends_at, time_zone) = (row.starts_at, row.ends_at, zone(&row.time_zone)?);
+                (OfferSession { id, course, starts_at, ends_at, time_zone, location: row.location, seats: row.seats, taken }, archived)
             }
         };
-        (!archived && session.ends_at > at).then_some(session)
-    });
-    let mut sessions: Vec<OfferSession> = then.collect();
+        if !archived && session.ends_at > at {
+            sessions.push(session);
+        }
+    }
     sessions.sort_unstable_by_key(|session| (session.starts_at, session.id.uuid()));
     Ok(sessions)
 }
