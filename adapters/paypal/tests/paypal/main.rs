@@ -433,6 +433,7 @@ async fn the_conformance_suite_passes() {
     assert_eq!(report.failures(), Vec::<&conformance::Row>::new());
     let expected: Vec<u8> = [1..=3, 6..=6, 8..=25, 27..=33, 36..=38, 41..=43, 45..=45, 47..=47, 49..=50].into_iter().flatten().collect();
     assert_eq!(report.passed(), expected);
+    assert_eq!(report.kept_in(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/gateways.md"), "paypal"), Ok(()));
 }
 
 /// What the double signs and the adapter accepts, PayPal's own library accepts too, and refuses when a byte is another.

@@ -401,6 +401,7 @@ async fn the_conformance_suite_passes() {
     assert_eq!(report.failures(), Vec::<&conformance::Row>::new());
     let expected: Vec<u8> = [1..=3, 6..=15, 17..=21, 23..=23, 27..=33, 35..=39, 42..=43, 47..=47, 49..=50].into_iter().flatten().collect();
     assert_eq!(report.passed(), expected);
+    assert_eq!(report.kept_in(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/gateways.md"), "przelewy24"), Ok(()));
 }
 
 /// Runs a program of a foreign library's, installed by `scripts/peers`.
