@@ -44,6 +44,7 @@ pub mod jwt;
 pub mod key;
 pub mod learning;
 mod live;
+pub mod mail;
 pub mod offer;
 pub mod order;
 pub mod order_view;
@@ -53,9 +54,12 @@ pub mod product;
 pub mod refund;
 pub mod secrets;
 pub mod seed;
+pub mod shop;
 pub mod sign_in;
+pub mod template;
 pub mod throttle;
 pub mod token;
+mod wording;
 
 /// Everything that use cases need.
 #[derive(Debug)]
@@ -74,6 +78,8 @@ pub struct App {
     pub sign_in: sign_in::SignIn,
     /// The payment gateways.
     pub gateways: gateways::Gateways,
+    /// Who carries mails; without one they stay in the outbox.
+    pub mailer: Option<Arc<dyn mail::Mailer>>,
     /// Wakes the worker when a job was committed.
     pub wake: Notify,
     /// Says which cart or order changed, for live subscriptions in this process.

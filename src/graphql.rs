@@ -20,6 +20,7 @@ pub mod learning;
 pub mod limits;
 pub mod live;
 pub mod loader;
+pub mod mail;
 pub mod model;
 pub mod node;
 mod nulls;
@@ -47,6 +48,7 @@ pub struct Query(
     cart::CartQuery,
     coupon::CouponQuery,
     account::AccountQuery,
+    mail::MailQuery,
     key::KeyQuery,
     audit::AuditQuery,
     learning::LearningQuery,
@@ -68,11 +70,13 @@ pub struct Mutation(
     coupon::CouponMutation,
     cart_coupon::CartCouponMutation,
     account::AccountMutation,
+    mail::MailMutation,
     key::KeyMutation,
     learning::LearningMutation,
     order::OrderMutation,
     token::TokenMutation,
     job::JobMutation,
+    shop::ShopMutation,
 );
 
 /// Every subscription.

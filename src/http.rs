@@ -24,6 +24,7 @@ pub mod graphql;
 pub mod headers;
 pub mod health;
 pub mod home;
+pub mod mails;
 pub mod metrics;
 pub mod observe;
 pub mod problem;
@@ -45,6 +46,8 @@ pub struct Site<E> {
     pub cors_origins: Vec<String>,
     /// Whose `X-Forwarded-For` is believed.
     pub proxies: TrustedProxies,
+    /// Whether mails are shown to whoever sits at this machine.
+    pub mails: bool,
     /// Routes that come with what was configured, such as the pages of a gateway that is played here.
     pub extra: Router,
 }
@@ -54,7 +57,7 @@ pub struct Site<E> {
 /// # Errors
 /// An entry of `cors_origins` is no origin.
 pub fn router<E: Executor>(site: Site<E>) -> Result<Router, cors::NotAnOrigin> {
-    let Site { app, endpoint, metrics, cors_origins, proxies, extra } = site;
+    let Site { app, endpoint, metrics, cors_origins, proxies, mails, extra } = site;
     let router = endpoint
         .routes()
         .merge(home::routes(&app))
@@ -66,6 +69,7 @@ pub fn router<E: Executor>(site: Site<E>) -> Result<Router, cors::NotAnOrigin> {
             move || ready(app.clone())
         }))
         .merge(metrics::routes(metrics))
+        .merge(if mails { mails::routes(&app) } else { Router::new() })
         .merge(extra)
         .layer(from_fn(headers::security));
     Ok(observe::apply(cors::apply(router, &cors_origins)?, proxies))

@@ -13,6 +13,7 @@ pub mod http;
 pub mod outbox;
 pub mod page;
 pub mod serve;
+pub mod smtp;
 pub mod start;
 pub mod store;
 pub mod worker;

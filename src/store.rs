@@ -33,6 +33,7 @@ pub mod idempotency;
 pub mod installation;
 pub mod job;
 pub mod key;
+pub mod mail;
 pub mod offer;
 pub mod order;
 pub mod page;
@@ -43,6 +44,7 @@ pub mod price;
 pub mod product;
 pub mod reading;
 pub mod search;
+pub mod template;
 pub mod token;
 
 tokio::task_local! {

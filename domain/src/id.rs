@@ -178,6 +178,8 @@ kinds! {
     CouponBatchKind CouponBatchId "bat";
     /// A service key.
     ServiceKeyKind ServiceKeyId "key";
+    /// A mail.
+    MailKind MailId "eml";
     /// A job of the worker.
     JobKind JobId "job";
     /// A version of a person's name, e-mail and address.

@@ -1,5 +1,6 @@
 //! The rows, one file per table, as the database has them. No rules live here; the store turns rows into the domain's values.
 
+pub mod access_notice;
 pub mod account;
 pub mod audit;
 pub mod cart;
@@ -31,6 +32,7 @@ pub mod installation;
 pub mod job;
 pub mod library;
 pub mod library_course;
+pub mod mail;
 pub mod one_time_link;
 pub mod order;
 pub mod order_line;
@@ -45,5 +47,7 @@ pub mod refund;
 pub mod refund_line;
 pub mod service_key;
 pub mod session;
+pub mod shop_choice;
 pub mod signing_key;
+pub mod template;
 pub mod token;

@@ -16,6 +16,7 @@ mod m0007_access;
 mod m0008_work;
 mod m0009_coupon;
 mod m0010_history;
+mod m0012_mail;
 
 /// Applies and reverts the steps.
 #[derive(Debug)]
@@ -34,6 +35,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0008_work::Migration),
             Box::new(m0009_coupon::Migration),
             Box::new(m0010_history::Migration),
+            Box::new(m0012_mail::Migration),
         ]
     }
 }

@@ -3,7 +3,6 @@
 //! Always true here: everything or nothing is given, and giving again gives nothing more.
 
 use chrono::{DateTime, Utc};
-use domain::account::Road;
 use domain::cart::For;
 use domain::company::MemberRole;
 use domain::entitlement::{Source, SourceKind};
@@ -14,6 +13,7 @@ use sea_orm::DatabaseTransaction;
 use super::App;
 use super::caller::Caller;
 use super::grant::{NewGrant, TokenIssue};
+use super::mail::Learner;
 use super::payment::{Order, OrderLine, Ran};
 use crate::error::Result;
 use crate::internal;
@@ -32,7 +32,7 @@ impl App {
         if order.fulfilled_at.is_some() || !order.status.was_paid() {
             return Ok(Ran::Done);
         }
-        let buyer = self.account_of_order(&txn, &order).await?;
+        let (buyer, by_link) = self.account_of_order(&txn, &order).await?;
         let own = match (order.account, order.company, buyer) {
             // A manager buys for the company, and hands out what is the company's as long as they manage it.
             (Some(_), Some(company), Some(buyer)) => {
@@ -40,13 +40,15 @@ impl App {
             }
             _ => true,
         };
-        let (mut grants, mut lost) = (Vec::new(), Vec::new());
+        let (mut grants, mut lost, mut learners) = (Vec::new(), Vec::new(), Vec::new());
         for line in order.lines.iter().filter(|line| !wholly_refunded(line)) {
             let learner = match (&line.for_, buyer) {
                 (For::SelfBuyer, Some(buyer)) => buyer,
-                (For::Learner { email: Some(email), .. }, _) => {
+                (For::Learner { email: Some(email), name }, _) => {
                     let person = line.learner.ok_or_else(|| internal!("a line of {} names nobody", order.number))?;
-                    self.account_for(&txn, person, email).await?.0
+                    let account = self.account_for(&txn, person, email).await?.0;
+                    learners.push(Learner { account, line: line.id, email: email.clone(), name: name.clone() });
+                    account
                 }
                 (For::Seats, Some(buyer)) => {
                     self.issue_tokens(&txn, seats(&order, line, own.then_some(buyer), now)).await?;
@@ -70,6 +72,7 @@ impl App {
         }
         self.grant_all(&txn, grants).await?;
         self.refund_lost(&txn, &order, &lost).await?;
+        self.mail_fulfilled(&txn, &order, buyer, by_link, learners).await?;
         let to = advance(order.status, &OrderEvent::Fulfilled).map_err(|refusal| internal!("{}: {refusal}", order.number))?;
         store::order::set_fulfilled(&txn, id, to, now).await?;
         txn.commit().await?;
@@ -78,23 +81,22 @@ impl App {
         Ok(Ran::Done)
     }
 
-    /// The account that an order belongs to. A guest's is found or made by the buyer's e-mail: a new account, unverified, gets a link in the
-    /// receipt; whoever has an account gets a link by mail only, since anybody can type an address into an order. `None`: whoever bought was
-    /// erased.
-    async fn account_of_order(&self, txn: &DatabaseTransaction, order: &Order) -> Result<Option<AccountId>> {
+    /// The account that an order belongs to, and whether its owner comes in by a mailed link. A guest's is found or made by the buyer's e-mail: a
+    /// new account, unverified, gets a link in the receipt; whoever has an account gets a link by mail only, since anybody can type an address
+    /// into an order. `None`: whoever bought was erased.
+    async fn account_of_order(&self, txn: &DatabaseTransaction, order: &Order) -> Result<(Option<AccountId>, bool)> {
         if let Some(account) = order.account {
             let found = store::account::by_id(txn, account).await?.ok_or_else(|| internal!("{account} is gone"))?;
-            return Ok(found.email().map(|_| account));
+            return Ok((found.email().map(|_| account), false));
         }
         let buyer = store::person::by_id(txn, order.buyer).await?.ok_or_else(|| internal!("{} has no buyer", order.number))?;
-        let Some(email) = &buyer.email else { return Ok(None) };
+        let Some(email) = &buyer.email else { return Ok((None, false)) };
         let (account, made) = self.account_for(txn, order.buyer, email).await?;
         store::order::set_account(txn, order.id, account).await?;
         if made {
             self.link_for_receipt(txn, account, order.id).await?;
         }
-        self.link_create(txn, account, Road::Mail).await?;
-        Ok(Some(account))
+        Ok((Some(account), true))
     }
 }
 
@@ -114,6 +116,6 @@ fn seats(order: &Order, line: &OrderLine, owner: Option<AccountId>, now: DateTim
 }
 
 /// Whether all that was paid for the line went back before it was given.
-fn wholly_refunded(line: &OrderLine) -> bool {
+pub(super) fn wholly_refunded(line: &OrderLine) -> bool {
     line.refunded.minor > 0 && line.refunded == line.amounts.total
 }

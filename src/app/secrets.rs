@@ -26,6 +26,8 @@ pub enum Purpose {
     Token,
     /// Keys that sign sign-ins.
     SigningKey,
+    /// Texts of mails.
+    Mail,
     /// The fixed text that tells a wrong secret.
     Check,
 }
@@ -39,6 +41,7 @@ impl Purpose {
             Self::ServiceKey => "service-key",
             Self::Token => "token",
             Self::SigningKey => "signing-key",
+            Self::Mail => "mail",
             Self::Check => "check",
         }
     }

@@ -94,6 +94,9 @@ const MUTATIONS: &[(&str, Right)] = &[
     ("tokenRedeem", Person),
     ("tokenRevoke", Owner),
     ("jobReplay", Scoped("settings:write")),
+    ("templateSet", Scoped("settings:write")),
+    ("templatePreview", Scoped("settings:read")),
+    ("shopSettingsUpdate", Scoped("settings:write")),
 ];
 
 /// Every query and who may call it: the others are FORBIDDEN. Queries by id that answer null to others are `Owner`. Add new ones here.
@@ -130,6 +133,9 @@ const QUERIES: &[(&str, Right)] = &[
     ("account", Owner),
     ("accounts", Scoped("settings:read")),
     ("outbox", Scoped("settings:read")),
+    ("template", Scoped("settings:read")),
+    ("templates", Scoped("settings:read")),
+    ("shopSettings", Scoped("settings:read")),
     ("serviceKeys", Scoped("settings:read")),
     ("auditLog", ScopedOrManager("settings:read")),
     ("accessExplain", Owner),
