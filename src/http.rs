@@ -20,6 +20,7 @@ pub mod auth;
 pub mod client_ip;
 pub mod cors;
 pub mod export;
+pub mod form;
 pub mod graphql;
 pub mod headers;
 pub mod health;
@@ -63,6 +64,7 @@ pub fn router<E: Executor>(site: Site<E>) -> Result<Router, cors::NotAnOrigin> {
         .merge(home::routes(&app))
         .merge(account::routes(&app))
         .merge(export::routes(&app))
+        .merge(form::routes(&app))
         .merge(webhook::routes(app.clone()))
         .merge(health::routes({
             let app = app.clone();

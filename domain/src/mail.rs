@@ -19,6 +19,10 @@ named! {
         PaymentDeclined = "PAYMENT_DECLINED",
         /// To the learner, some days before access ends.
         AccessEndsSoon = "ACCESS_ENDS_SOON",
+        /// The page that a buyer is shown after paying; its subject is the heading.
+        ReceiptPage = "RECEIPT_PAGE",
+        /// The page after a decline; its subject is the heading.
+        DeclinePage = "DECLINE_PAGE",
     }
 }
 

@@ -40,6 +40,7 @@ pub mod payment;
 pub mod payment_event;
 pub mod person;
 pub mod product;
+pub mod product_form_text;
 pub mod product_price;
 pub mod product_sku;
 pub mod provider;

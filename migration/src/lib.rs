@@ -17,6 +17,7 @@ mod m0008_work;
 mod m0009_coupon;
 mod m0010_history;
 mod m0012_mail;
+mod m0016_form_text;
 
 /// Applies and reverts the steps.
 #[derive(Debug)]
@@ -36,6 +37,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0009_coupon::Migration),
             Box::new(m0010_history::Migration),
             Box::new(m0012_mail::Migration),
+            Box::new(m0016_form_text::Migration),
         ]
     }
 }

@@ -28,7 +28,7 @@ use super::payment::{Order, OrderLine, Ran};
 use super::secrets::Purpose;
 use super::sign_in::read_scopes;
 use super::template::{
-    AccessFacts, DeclineFacts, Facts, LineFacts, OrderFacts, Recipient, Rendered, TemplateFault, ThemeFacts, TokenFacts, render,
+    AccessFacts, DeclineFacts, Facts, LineFacts, OrderFacts, Place, Recipient, Rendered, TemplateFault, ThemeFacts, TokenFacts, render,
 };
 use super::wording::Language;
 use super::{App, entropy};
@@ -545,6 +545,7 @@ impl App {
             decline: None,
             access: None,
             token: None,
+            receipt: None,
         };
         let (mut company, mut product) = (about.company, None);
         if let Some(id) = about.order {
@@ -589,7 +590,8 @@ impl App {
         if let Some(company) = company {
             facts.company = store::company::find(db, company).await?.map(|company| company.name);
         }
-        let template = self.template_for(db, mail.kind, &mail.locale, company, product).await?;
+        let place = Place { kind: mail.kind, locale: mail.locale.clone(), company, product };
+        let template = self.template_for(db, &place).await?;
         Ok(Some(render(&template.source, &facts)))
     }
 
@@ -639,6 +641,7 @@ impl App {
                 title: line.title.clone(),
                 quantity: line.quantity,
                 total: words.money(line.amounts.total),
+                text: None,
                 learner: match &line.for_ {
                     For::Learner { name, email } if confirms => name.clone().or_else(|| email.as_ref().map(ToString::to_string)),
                     For::Learner { .. } | For::SelfBuyer | For::Seats => None,
@@ -660,7 +663,7 @@ impl Outcome {
 }
 
 /// The product of these lines, if they have one in common.
-fn one_product(lines: &[&OrderLine]) -> Option<ProductId> {
+pub(super) fn one_product(lines: &[&OrderLine]) -> Option<ProductId> {
     let first = lines.first()?.product;
     lines.iter().all(|line| line.product == first).then_some(first)
 }

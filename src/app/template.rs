@@ -3,10 +3,12 @@
 //! Always true here: what is put into HTML is escaped; a template that cannot be rendered is refused when it is set, with the part and line to
 //! mend; rendering ends, whatever a template says.
 
+use std::collections::BTreeMap;
+
+use domain::CompanyId;
 use domain::mail::{TemplateKind, canonical_locale, locales};
 use domain::refusal::Code;
 use domain::text;
-use domain::{CompanyId, ProductId};
 use minijinja::value::Serde;
 use minijinja::{Environment, ErrorKind, UndefinedBehavior, Value};
 use sea_orm::ConnectionTrait;
@@ -16,7 +18,7 @@ use uuid::Uuid;
 
 use super::caller::{Caller, Topic};
 use super::shop::Theme;
-use super::wording::Language;
+use super::wording::{Language, ReceiptState};
 use super::{App, Object, entropy};
 use crate::error::{Error, Faults, Refusal, Result};
 use crate::page::{Page, PageArgs};
@@ -37,7 +39,7 @@ const MAX_RENDERED: usize = 1_000_000;
 const FUEL: u64 = 200_000;
 
 /// The shipped templates: kind, locale, file.
-const SHIPPED: [(TemplateKind, &str, &str); 12] = [
+const SHIPPED: [(TemplateKind, &str, &str); 16] = [
     (TemplateKind::OrderConfirmation, "en", include_str!("template/order_confirmation.en.tpl")),
     (TemplateKind::OrderConfirmation, "pl", include_str!("template/order_confirmation.pl.tpl")),
     (TemplateKind::OwnerCopy, "en", include_str!("template/owner_copy.en.tpl")),
@@ -50,6 +52,10 @@ const SHIPPED: [(TemplateKind, &str, &str); 12] = [
     (TemplateKind::PaymentDeclined, "pl", include_str!("template/payment_declined.pl.tpl")),
     (TemplateKind::AccessEndsSoon, "en", include_str!("template/access_ends_soon.en.tpl")),
     (TemplateKind::AccessEndsSoon, "pl", include_str!("template/access_ends_soon.pl.tpl")),
+    (TemplateKind::ReceiptPage, "en", include_str!("template/receipt_page.en.tpl")),
+    (TemplateKind::ReceiptPage, "pl", include_str!("template/receipt_page.pl.tpl")),
+    (TemplateKind::DeclinePage, "en", include_str!("template/decline_page.en.tpl")),
+    (TemplateKind::DeclinePage, "pl", include_str!("template/decline_page.pl.tpl")),
 ];
 
 /// Source of a template: subject, plain text, HTML.
@@ -124,6 +130,8 @@ pub(super) struct Facts {
     pub access: Option<AccessFacts>,
     /// A seat.
     pub token: Option<TokenFacts>,
+    /// How to get to what was bought.
+    pub receipt: Option<String>,
 }
 
 /// The shop, in a template.
@@ -135,9 +143,11 @@ pub(super) struct ShopFacts {
 
 /// The look, in a template.
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct ThemeFacts {
+pub struct ThemeFacts {
+    /// The look.
     #[serde(flatten)]
     pub theme: Theme,
+    /// The colour that can be read on the colour of buttons.
     pub on_primary: &'static str,
 }
 
@@ -168,6 +178,8 @@ pub(super) struct LineFacts {
     pub title: String,
     pub quantity: u32,
     pub total: String,
+    /// What to do with it next, on pages.
+    pub text: Option<String>,
     pub learner: Option<String>,
     pub courses: Vec<String>,
     pub codes: Vec<String>,
@@ -200,7 +212,8 @@ pub(super) struct TokenFacts {
 }
 
 impl ThemeFacts {
-    pub(super) fn of(theme: Theme) -> Self {
+    /// The look, with what follows from it.
+    pub fn of(theme: Theme) -> Self {
         Self { on_primary: theme.on_primary(), theme }
     }
 }
@@ -210,37 +223,53 @@ impl App {
     ///
     /// # Errors
     /// The database's.
-    pub(super) async fn template_for(
-        &self,
-        db: &impl ConnectionTrait,
-        kind: TemplateKind,
-        locale: &str,
-        company: Option<CompanyId>,
-        product: Option<ProductId>,
-    ) -> Result<Effective> {
+    pub(super) async fn template_for(&self, db: &impl ConnectionTrait, wanted: &Place) -> Result<Effective> {
+        let found = self.templates_for(db, std::slice::from_ref(wanted)).await?.pop();
+        found.ok_or_else(|| crate::internal!("one template for each that is wanted"))
+    }
+
+    /// The same for several readers, in the same order, by a number of statements that does not grow with theirs.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(super) async fn templates_for(&self, db: &impl ConnectionTrait, wanted: &[Place]) -> Result<Vec<Effective>> {
+        let places: Vec<Vec<Place>> = wanted.iter().map(|wanted| self.places_for(wanted)).collect();
+        let all: BTreeMap<String, &Place> = places.iter().flatten().map(|place| (place.name(), place)).collect();
+        let all: Vec<&str> = all.keys().map(String::as_str).collect();
+        let set = store::template::at(db, &all).await?;
+        places
+            .into_iter()
+            .map(|places| {
+                for place in places {
+                    if let Some(found) = set.iter().find(|template| template.place == place) {
+                        let source = Source { subject: found.subject.clone(), text: found.text.clone(), html: found.html.clone() };
+                        return Ok(Effective { place, source, shipped: false });
+                    }
+                    if place.company.is_none()
+                        && place.product.is_none()
+                        && let Some(source) = shipped(place.kind, &place.locale)
+                    {
+                        return Ok(Effective { place, source, shipped: true });
+                    }
+                }
+                Err(crate::internal!("a template is not shipped in English"))
+            })
+            .collect()
+    }
+
+    /// Where a reader's template is looked for, the best place first.
+    fn places_for(&self, wanted: &Place) -> Vec<Place> {
+        let Place { kind, locale, company, product } = wanted;
         let mut places = Vec::new();
         for locale in locales(locale, &self.shop.locale) {
-            for (company, product) in [(company, product), (None, product), (company, None), (None, None)] {
-                let place = Place { kind, locale: locale.clone(), company, product };
+            for (company, product) in [(*company, *product), (None, *product), (*company, None), (None, None)] {
+                let place = Place { kind: *kind, locale: locale.clone(), company, product };
                 if !places.contains(&place) {
                     places.push(place);
                 }
             }
         }
-        let set = store::template::at(db, &places).await?;
-        for place in places {
-            if let Some(found) = set.iter().find(|template| template.place == place) {
-                let source = Source { subject: found.subject.clone(), text: found.text.clone(), html: found.html.clone() };
-                return Ok(Effective { place, source, shipped: false });
-            }
-            if place.company.is_none()
-                && place.product.is_none()
-                && let Some(source) = shipped(kind, &place.locale)
-            {
-                return Ok(Effective { place, source, shipped: true });
-            }
-        }
-        Err(crate::internal!("no template of {kind} is shipped in English"))
+        places
     }
 
     /// The template that holds for a kind, locale, company and product.
@@ -250,7 +279,7 @@ impl App {
     pub async fn template(&self, caller: &Caller, place: &Place) -> Result<Effective> {
         caller.require(Topic::Settings.read())?;
         text::locale(&place.locale).map_err(|reason| Refusal::from(reason).under(["locale"]))?;
-        self.template_for(self.db.read(), place.kind, &place.locale, place.company, place.product).await
+        self.template_for(self.db.read(), place).await
     }
 
     /// A page of the templates that the shop set, in the order of making.
@@ -275,7 +304,7 @@ impl App {
         }
         let txn = self.db.begin().await?;
         self.check_whose(&txn, &place).await?;
-        let old = store::template::at(&txn, std::slice::from_ref(&place)).await?.pop();
+        let old = store::template::at(&txn, &[&place.name()]).await?.pop();
         let told = |subject: &str, text: &str, html: Option<&String>| json!({ "place": place.name(), "subject": subject, "text": text, "html": html });
         let old_told = old.as_ref().map(|old| told(&old.subject, &old.text, old.html.as_ref()));
         let new_told = source.as_ref().map(|new| told(&new.subject, &new.text, new.html.as_ref()));
@@ -294,7 +323,7 @@ impl App {
             let object = Object { company: place.company.map(CompanyId::uuid), ..Object::new("template", id) };
             self.audit(&txn, caller, "templateSet", object, old_told, new_told).await?;
         }
-        let effective = self.template_for(&txn, place.kind, &place.locale, place.company, place.product).await?;
+        let effective = self.template_for(&txn, &place).await?;
         txn.commit().await?;
         Ok(effective)
     }
@@ -312,7 +341,7 @@ impl App {
                 self.check_source(&source, &place)?;
                 source
             }
-            None => self.template_for(self.db.read(), place.kind, &place.locale, place.company, place.product).await?.source,
+            None => self.template_for(self.db.read(), &place).await?.source,
         };
         let theme = self.choices(self.db.read()).await?.theme;
         let facts = self.sample(place.kind, &place.locale, theme, true);
@@ -373,13 +402,16 @@ impl App {
         let some = |text: &str| all.then(|| text.to_owned());
         let at = self.now();
         let ends = words.instant(at + chrono::TimeDelta::days(3), self.shop.time_zone);
-        let has_order = matches!(kind, TemplateKind::OrderConfirmation | TemplateKind::OwnerCopy | TemplateKind::PaymentDeclined);
+        let page = matches!(kind, TemplateKind::ReceiptPage | TemplateKind::DeclinePage);
+        let declined = matches!(kind, TemplateKind::PaymentDeclined | TemplateKind::DeclinePage);
+        let has_order = declined || matches!(kind, TemplateKind::OrderConfirmation | TemplateKind::OwnerCopy | TemplateKind::ReceiptPage);
         let line = |kind, sku: &str, title: &str, quantity, minor| LineFacts {
             kind,
             sku: sku.to_owned(),
             title: title.to_owned(),
             quantity,
             total: dollars(minor),
+            text: page.then(|| words.line_open().to_owned()),
             learner: (kind == "LEARNER").then(|| "Bo Lind".to_owned()),
             courses: some("Rust from the first line").into_iter().collect(),
             codes: (kind == "SEATS").then(|| "7K2M9-4XQPT-W3HBN".to_owned()).into_iter().collect(),
@@ -413,7 +445,8 @@ impl App {
             lines,
             link_ends: link.as_ref().map(|_| ends.clone()),
             link,
-            decline: (kind == TemplateKind::PaymentDeclined).then(|| DeclineFacts {
+            receipt: (kind == TemplateKind::ReceiptPage).then(|| words.receipt(ReceiptState::Open).to_owned()),
+            decline: declined.then(|| DeclineFacts {
                 reason: some("insufficient_funds"),
                 text: words.decline(all.then_some("insufficient_funds")).to_owned(),
                 until: some(&ends),
@@ -448,6 +481,19 @@ fn refusal(fault: TemplateFault) -> Refusal {
         ["template", fault.part],
         format!("{place}{}. Mend the template, or look at one by templatePreview.", fault.what),
     )
+}
+
+/// Fills the template of a page. One of the shop's own that makes no text is passed over: what a buyer is shown must not hang on it.
+pub(super) fn render_page(template: &Effective, facts: &Facts) -> Result<Rendered> {
+    let fault = match render(&template.source, facts) {
+        Ok(page) => return Ok(page),
+        Err(fault) => fault,
+    };
+    tracing::error!(place = template.place.name(), %fault, "a template makes no page; the shipped one is shown");
+    let language = facts.locale.split('-').next().unwrap_or_default();
+    let source = shipped(template.place.kind, language).or_else(|| shipped(template.place.kind, "en"));
+    let source = source.ok_or_else(|| crate::internal!("a page is not shipped in English"))?;
+    render(&source, facts).map_err(|fault| crate::internal!("the shipped template: {fault}"))
 }
 
 /// The template of this kind and locale that comes with the program.

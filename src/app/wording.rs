@@ -13,7 +13,78 @@ pub(super) enum Language {
     Polish,
 }
 
+/// How somebody gets to what an order gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ReceiptState {
+    /// All of it went back.
+    Refunded,
+    /// It is paid, and not given yet.
+    Preparing,
+    /// The buyer is signed in.
+    Open,
+    /// A guest with a new account, whose link is on the receipt.
+    NewAccount,
+    /// A guest who has an account.
+    KnownAccount,
+}
+
 impl Language {
+    /// How to get to what an order gave.
+    pub(super) fn receipt(self, state: ReceiptState) -> &'static str {
+        match (self, state) {
+            (Self::English, ReceiptState::Refunded) => "What you paid goes back to you. What was refunded is closed.",
+            (Self::English, ReceiptState::Preparing) => "Your payment is in. What you bought is being prepared and opens in a moment.",
+            (Self::English, ReceiptState::Open) => "Your payment is in. What you bought is open now.",
+            (Self::English, ReceiptState::NewAccount) => {
+                "Your payment is in. We made an account for your e-mail; the link signs you in once."
+            }
+            (Self::English, ReceiptState::KnownAccount) => {
+                "Your payment is in. Sign in with your e-mail to find what you bought; we mail you a link."
+            }
+            (Self::Polish, ReceiptState::Refunded) => "Zwracamy wpłaconą kwotę. Dostęp do zwróconych produktów jest zamknięty.",
+            (Self::Polish, ReceiptState::Preparing) => "Płatność dotarła. Przygotowujemy dostęp, za chwilę będzie aktywny.",
+            (Self::Polish, ReceiptState::Open) => "Płatność dotarła. Dostęp jest już aktywny.",
+            (Self::Polish, ReceiptState::NewAccount) => {
+                "Płatność dotarła. Założyliśmy konto dla Twojego adresu; ten link zaloguje Cię jeden raz."
+            }
+            (Self::Polish, ReceiptState::KnownAccount) => {
+                "Płatność dotarła. Zaloguj się swoim adresem e-mail, aby otworzyć zakupy; wysłaliśmy Ci link."
+            }
+        }
+    }
+
+    /// What to do with a line whose money went back.
+    pub(super) fn line_refunded(self) -> &'static str {
+        match self {
+            Self::English => "This was refunded.",
+            Self::Polish => "Ta pozycja została zwrócona.",
+        }
+    }
+
+    /// What to do with a line for oneself.
+    pub(super) fn line_open(self) -> &'static str {
+        match self {
+            Self::English => "Open your courses.",
+            Self::Polish => "Otwórz swoje kursy.",
+        }
+    }
+
+    /// What to do with codes.
+    pub(super) fn line_codes(self, codes: usize) -> String {
+        match self {
+            Self::English => format!("Hand out {codes} codes; each opens it for one learner."),
+            Self::Polish => format!("Kody do rozdania: {codes}. Każdy otwiera dostęp jednej osobie."),
+        }
+    }
+
+    /// What to do with a line for somebody else; the name if one was given.
+    pub(super) fn line_learner(self, name: Option<&str>) -> String {
+        match self {
+            Self::English => format!("It is open for {}.", name.unwrap_or("the learner you named")),
+            Self::Polish => format!("Dostęp jest otwarty dla: {}.", name.unwrap_or("wskazana osoba")),
+        }
+    }
+
     /// The language of a locale.
     pub(super) fn of(locale: &str) -> Self {
         match locale.split('-').next() {

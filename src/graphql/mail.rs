@@ -93,8 +93,8 @@ impl From<app::OutboxMail> for Mail {
 }
 
 /// A template of a mail: a subject, a plain text and perhaps HTML, in the language of MiniJinja. What is filled into HTML is escaped. The facts to
-/// fill in are `shop`, `theme`, `locale`, `recipient`, `company`, `order`, `lines`, `link`, `link_ends`, `decline`, `access` and `token`, as far as the
-/// kind has them.
+/// fill in are `shop`, `theme`, `locale`, `recipient`, `company`, `order`, `lines`, `link`, `link_ends`, `decline`, `access`, `token` and `receipt`, as far
+/// as the kind has them.
 #[derive(Debug, Clone, SimpleObject)]
 pub struct Template {
     /// What it is for.

@@ -10,8 +10,8 @@ use sea_orm::sea_query::OnConflict;
 use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
 use uuid::Uuid;
 
-use super::known;
 use super::page::{Key, Order, page};
+use super::{CHUNK, known};
 use crate::page::{Page, PageArgs};
 
 /// The one row of choices.
@@ -58,13 +58,17 @@ pub struct Template {
     pub touched_at: DateTime<Utc>,
 }
 
-/// Those of these templates that were set.
+/// Those of the templates at these places that were set.
 ///
 /// # Errors
 /// The database's, or a row that makes no sense.
-pub async fn at(db: &impl ConnectionTrait, places: &[Place]) -> Result<Vec<Template>, DbErr> {
-    let rows = Entity::find().filter(Column::Place.is_in(places.iter().map(Place::name))).all(db).await?;
-    rows.into_iter().map(from_row).collect()
+pub async fn at(db: &impl ConnectionTrait, places: &[&str]) -> Result<Vec<Template>, DbErr> {
+    let mut set = Vec::new();
+    for chunk in places.chunks(CHUNK) {
+        let rows = Entity::find().filter(Column::Place.is_in(chunk.iter().copied())).all(db).await?;
+        set.extend(rows.into_iter().map(from_row).collect::<Result<Vec<_>, _>>()?);
+    }
+    Ok(set)
 }
 
 /// A page of all that were set, in the order of making.
