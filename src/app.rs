@@ -33,6 +33,7 @@ pub mod coupon;
 pub mod coupon_batch;
 pub mod coupon_use;
 pub mod entropy;
+pub mod event;
 pub mod form;
 pub mod fulfil;
 pub mod gateways;
@@ -82,6 +83,8 @@ pub struct App {
     pub gateways: gateways::Gateways,
     /// Who carries mails; without one they stay in the outbox.
     pub mailer: Option<Arc<dyn mail::Mailer>>,
+    /// Who carries notices of events.
+    pub poster: Arc<dyn event::Poster>,
     /// Wakes the worker when a job was committed.
     pub wake: Notify,
     /// Says which cart or order changed, for live subscriptions in this process.

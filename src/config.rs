@@ -48,6 +48,9 @@ pub struct Settings {
     /// How mails leave the shop.
     #[config(nested)]
     pub mail: MailSettings,
+    /// How other systems are told of events.
+    #[config(nested)]
+    pub events: EventSettings,
     /// What one request may ask for.
     #[config(nested)]
     pub limits: LimitSettings,
@@ -161,6 +164,17 @@ pub struct MailSettings {
     pub reply_to: Option<String>,
     /// Seconds that the mail server may take for a message.
     #[config(env = "BURSAR_MAIL_TIMEOUT_S", default = 20)]
+    pub timeout_s: u32,
+}
+
+/// How other systems are told of events.
+#[derive(Debug, Clone, Config)]
+pub struct EventSettings {
+    /// Whether endpoints may be on this machine and in private networks, and be told by plain http.
+    #[config(env = "BURSAR_EVENTS_ALLOW_PRIVATE", default = false)]
+    pub allow_private: bool,
+    /// Seconds that an endpoint may take to answer.
+    #[config(env = "BURSAR_EVENTS_TIMEOUT_S", default = 15)]
     pub timeout_s: u32,
 }
 
@@ -351,7 +365,7 @@ fn unknown(name: &str, meta: &Meta) -> String {
 
 /// What no type can say.
 fn check(settings: &Settings, found: &mut Found) {
-    let Settings { secret, server, database, shop, mail, limits, log, .. } = settings;
+    let Settings { secret, server, database, shop, mail, events, limits, log, .. } = settings;
     if secret.as_ref().is_some_and(|secret| secret.expose_secret().trim().is_empty()) {
         found.add("BURSAR_SECRET", "is empty; give at least 32 random characters, or do not set it");
     }
@@ -392,6 +406,7 @@ fn check(settings: &Settings, found: &mut Found) {
         ("shop.paid_not_given_after_s", shop.paid_not_given_after_s as usize, 0, 86_400),
         ("shop.mail_days", shop.mail_days as usize, 4, 10 * YEAR_DAYS),
         ("mail.timeout_s", mail.timeout_s as usize, 1, 55),
+        ("events.timeout_s", events.timeout_s as usize, 1, 60),
         ("limits.body_bytes", limits.body_bytes, 1_024, 1 << 30),
         ("limits.time_s", limits.time_s as usize, 1, 3_600),
         ("limits.depth", limits.depth, 1, 32),

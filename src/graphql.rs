@@ -12,6 +12,7 @@ pub mod company_offer;
 pub mod connection;
 pub mod coupon;
 pub mod error;
+pub mod event;
 pub mod executor;
 pub mod group;
 pub mod job;
@@ -49,6 +50,7 @@ pub struct Query(
     coupon::CouponQuery,
     account::AccountQuery,
     mail::MailQuery,
+    event::EventQuery,
     key::KeyQuery,
     audit::AuditQuery,
     learning::LearningQuery,
@@ -71,6 +73,7 @@ pub struct Mutation(
     cart_coupon::CartCouponMutation,
     account::AccountMutation,
     mail::MailMutation,
+    event::EventMutation,
     key::KeyMutation,
     learning::LearningMutation,
     order::OrderMutation,

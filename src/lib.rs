@@ -12,6 +12,7 @@ pub mod graphql;
 pub mod http;
 pub mod outbox;
 pub mod page;
+pub mod post;
 pub mod serve;
 pub mod smtp;
 pub mod start;

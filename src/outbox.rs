@@ -64,6 +64,11 @@ pub enum Job {
         /// The mail.
         mail: Uuid,
     },
+    /// Tell an endpoint of an event.
+    DeliverEvent {
+        /// The delivery.
+        delivery: Uuid,
+    },
     /// Look for access that ends soon, and drop old mails; again and again.
     MailRound,
     /// Apply a stored webhook.
@@ -87,6 +92,7 @@ impl Job {
             Self::Refund { .. } => "Refund",
             Self::CouponBatch { .. } => "CouponBatch",
             Self::SendMail { .. } => "SendMail",
+            Self::DeliverEvent { .. } => "DeliverEvent",
             Self::MailRound => "MailRound",
             Self::ApplyGatewayEvent { .. } => "ApplyGatewayEvent",
         }
@@ -98,12 +104,12 @@ impl Job {
 pub enum Lane {
     /// The shop's and its gateways'.
     Inside,
-    /// That of mail servers: several at once, so that a slow one holds up neither the others nor what buyers wait for.
+    /// That of mail servers and endpoints: several at once, so that a slow one holds up neither the others nor what buyers wait for.
     Outgoing,
 }
 
 /// The kinds of job of [`Lane::Outgoing`].
-pub const OUTGOING: [&str; 1] = ["SendMail"];
+pub const OUTGOING: [&str; 2] = ["SendMail", "DeliverEvent"];
 
 /// Writes the job into `txn`. Jobs with the same `object_key` run one after the other, in order of their ids.
 ///

@@ -24,6 +24,7 @@ use crate::app::installation::CHECKED_TEXT;
 use crate::app::mail::Mailer;
 use crate::app::secrets::{Purpose, Secrets};
 use crate::config::{Configuration, GatewaySettings, Mistake, Mistakes, Settings, ShopSettings};
+use crate::post::HttpPoster;
 use crate::smtp::Smtp;
 use crate::store::{self, Db, DbOptions};
 
@@ -227,6 +228,7 @@ pub async fn open(configuration: &Configuration, surroundings: Surroundings<'_>)
         sign_in: crate::app::sign_in::SignIn::default(),
         gateways,
         mailer,
+        poster: Arc::new(HttpPoster::new(&settings.events)?),
         wake: tokio::sync::Notify::new(),
         changes: tokio::sync::broadcast::channel(1_024).0,
     };

@@ -28,6 +28,7 @@ pub mod coupon_batch;
 pub mod coupon_rule;
 pub mod enrollment;
 pub mod entitlement;
+pub mod event;
 pub mod form_text;
 pub mod group;
 pub mod idempotency;

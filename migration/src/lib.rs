@@ -18,6 +18,7 @@ mod m0009_coupon;
 mod m0010_history;
 mod m0012_mail;
 mod m0016_form_text;
+mod m0017_event;
 
 /// Applies and reverts the steps.
 #[derive(Debug)]
@@ -38,6 +39,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0010_history::Migration),
             Box::new(m0012_mail::Migration),
             Box::new(m0016_form_text::Migration),
+            Box::new(m0017_event::Migration),
         ]
     }
 }

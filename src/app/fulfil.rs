@@ -6,9 +6,11 @@ use chrono::{DateTime, Utc};
 use domain::cart::For;
 use domain::company::MemberRole;
 use domain::entitlement::{Source, SourceKind};
+use domain::event::EventKind;
 use domain::order::{OrderEvent, advance};
 use domain::{AccountId, OrderId};
 use sea_orm::DatabaseTransaction;
+use serde_json::json;
 
 use super::App;
 use super::caller::Caller;
@@ -75,6 +77,7 @@ impl App {
         self.mail_fulfilled(&txn, &order, buyer, by_link, learners).await?;
         let to = advance(order.status, &OrderEvent::Fulfilled).map_err(|refusal| internal!("{}: {refusal}", order.number))?;
         store::order::set_fulfilled(&txn, id, to, now).await?;
+        self.tell_order(&txn, EventKind::OrderFulfilled, &order, json!({ "accountId": buyer })).await?;
         txn.commit().await?;
         self.woken();
         self.changed(id.uuid());

@@ -177,6 +177,7 @@ impl App {
             Job::Refund { refund } => self.refund_send((*refund).into(), tries).await,
             Job::CouponBatch { batch } => self.coupon_batch_go_on((*batch).into()).await,
             Job::SendMail { mail } => self.mail_send((*mail).into()).await,
+            Job::DeliverEvent { delivery } => self.event_deliver((*delivery).into()).await,
             Job::MailRound => self.mail_round().await,
             Job::ApplyGatewayEvent { event } => self.gateway_event_apply(*event).await,
         }

@@ -350,6 +350,7 @@ impl App {
         let now = self.now();
         let too_old = now - TimeDelta::days(i64::from(self.shop.mail_days));
         while store::mail::drop_old(self.db.write(), too_old).await? == store::CHUNK as u64 {}
+        while store::event::drop_old(self.db.write(), too_old).await? == store::CHUNK as u64 {}
         store::mail::forget_decisions(self.db.write(), now - DECISIONS_KEPT).await?;
         let days = self.choices(self.db.read()).await?.access_notice_days;
         let notice = TimeDelta::days(i64::from(days));

@@ -4,6 +4,7 @@
 //! twice, late or out of order leads to the same state.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use domain::event::EventKind;
 use domain::order::{self as rule, OrderEvent, OrderStatus, PaidBy, Settle, SettleFacts};
 use domain::payment::{self, Late, Observation, PaymentStatus};
 use domain::{Money, OrderId, PaymentId};
@@ -595,6 +596,7 @@ impl App {
         if matches!(event, OrderEvent::Honoured) && !store::cart::ordered(txn, order.cart, order.id, now).await? {
             return Err(internal!("the cart of {} was taken meanwhile", order.number));
         }
+        self.tell_order(txn, EventKind::OrderPaid, order, json!({})).await?;
         for other in store::payment::of_order(txn, order.id).await? {
             let open = matches!(other.state.status, PaymentStatus::RequiresAction | PaymentStatus::Authorised | PaymentStatus::Created);
             if Some(other.id) != by && open {

@@ -28,6 +28,8 @@ pub enum Purpose {
     SigningKey,
     /// Texts of mails.
     Mail,
+    /// Keys of endpoints that are told of events.
+    WebhookEndpoint,
     /// The fixed text that tells a wrong secret.
     Check,
 }
@@ -42,6 +44,7 @@ impl Purpose {
             Self::Token => "token",
             Self::SigningKey => "signing-key",
             Self::Mail => "mail",
+            Self::WebhookEndpoint => "webhook-endpoint",
             Self::Check => "check",
         }
     }

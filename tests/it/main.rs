@@ -10,6 +10,7 @@ mod company;
 mod coupon;
 mod coupon_limit;
 mod coupon_rule;
+mod event;
 mod form;
 mod http;
 mod import;

@@ -10,9 +10,10 @@ use bursar::app::entropy::{self, SystemEntropy, TestClock};
 use bursar::app::gateways::{Gateways, Instance};
 use bursar::app::secrets::Secrets;
 use bursar::app::sign_in::{Presented, SignIn};
-use bursar::config::ShopSettings;
+use bursar::config::{EventSettings, ShopSettings};
 use bursar::graphql;
 use bursar::graphql::loader::Batching;
+use bursar::post::HttpPoster;
 use bursar::store::{Db, DbOptions, STATEMENTS};
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{OrderId, PaymentId};
@@ -395,6 +396,7 @@ fn server(db: Db, clock: Arc<TestClock>, shop: ShopSettings, gateways: Gateways)
         sign_in: SignIn::default(),
         gateways,
         mailer: None,
+        poster: Arc::new(HttpPoster::new(&EventSettings { allow_private: true, timeout_s: 2 }).expect("a client")),
         wake: tokio::sync::Notify::new(),
         changes: tokio::sync::broadcast::channel(64).0,
     }
