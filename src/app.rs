@@ -34,6 +34,8 @@ pub mod coupon_batch;
 pub mod coupon_use;
 pub mod enrol;
 pub mod entropy;
+pub mod event;
+pub mod form;
 pub mod fulfil;
 pub mod gateways;
 pub mod grant;
@@ -45,6 +47,8 @@ pub mod jwt;
 pub mod key;
 pub mod learning;
 mod live;
+pub mod mail;
+mod markdown;
 pub mod offer;
 pub mod order;
 pub mod order_view;
@@ -56,9 +60,12 @@ pub mod refund;
 mod seat;
 pub mod secrets;
 pub mod seed;
+pub mod shop;
 pub mod sign_in;
+pub mod template;
 pub mod throttle;
 pub mod token;
+mod wording;
 
 /// Everything that use cases need.
 #[derive(Debug)]
@@ -77,6 +84,10 @@ pub struct App {
     pub sign_in: sign_in::SignIn,
     /// The payment gateways.
     pub gateways: gateways::Gateways,
+    /// Who carries mails; without one they stay in the outbox.
+    pub mailer: Option<Arc<dyn mail::Mailer>>,
+    /// Who carries notices of events.
+    pub poster: Arc<dyn event::Poster>,
     /// Wakes the worker when a job was committed.
     pub wake: Notify,
     /// Says which cart or order changed, for live subscriptions in this process.

@@ -45,6 +45,12 @@ pub struct Settings {
     /// How the shop behaves.
     #[config(nested)]
     pub shop: ShopSettings,
+    /// How mails leave the shop.
+    #[config(nested)]
+    pub mail: MailSettings,
+    /// How other systems are told of events.
+    #[config(nested)]
+    pub events: EventSettings,
     /// What one request may ask for.
     #[config(nested)]
     pub limits: LimitSettings,
@@ -130,6 +136,9 @@ pub struct ShopSettings {
     /// Seconds after which a paid order that is not fulfilled is shown to the operator.
     #[config(env = "BURSAR_SHOP_PAID_NOT_GIVEN_AFTER_S", default = 60)]
     pub paid_not_given_after_s: u32,
+    /// Days for which mails are kept.
+    #[config(env = "BURSAR_SHOP_MAIL_DAYS", default = 90)]
+    pub mail_days: u32,
     /// Whether access ends when a dispute is lost.
     #[config(env = "BURSAR_SHOP_END_ACCESS_ON_LOST_DISPUTE", default = true)]
     pub end_access_on_lost_dispute: bool,
@@ -139,6 +148,34 @@ impl Default for ShopSettings {
     fn default() -> Self {
         Self::builder().load().expect("every setting of the shop has a default that fits")
     }
+}
+
+/// How mails leave the shop.
+#[derive(Debug, Clone, Config)]
+pub struct MailSettings {
+    /// The mail server: `smtps://USER:PASSWORD@HOST`, or `smtp://USER:PASSWORD@HOST:587?tls=required`. Not set: mails stay in the outbox.
+    #[config(env = "BURSAR_MAIL_SMTP_URL")]
+    pub smtp_url: Option<SecretString>,
+    /// The address that mails come from, such as `shop@shop.example` or `The Shop <shop@shop.example>`. Needed with a mail server.
+    #[config(env = "BURSAR_MAIL_FROM")]
+    pub from: Option<String>,
+    /// The address that answers go to, if another.
+    #[config(env = "BURSAR_MAIL_REPLY_TO")]
+    pub reply_to: Option<String>,
+    /// Seconds that the mail server may take for a message.
+    #[config(env = "BURSAR_MAIL_TIMEOUT_S", default = 20)]
+    pub timeout_s: u32,
+}
+
+/// How other systems are told of events.
+#[derive(Debug, Clone, Config)]
+pub struct EventSettings {
+    /// Whether endpoints may be on this machine and in private networks, and be told by plain http.
+    #[config(env = "BURSAR_EVENTS_ALLOW_PRIVATE", default = false)]
+    pub allow_private: bool,
+    /// Seconds that an endpoint may take to answer.
+    #[config(env = "BURSAR_EVENTS_TIMEOUT_S", default = 15)]
+    pub timeout_s: u32,
 }
 
 /// What one request may ask for.
@@ -328,7 +365,7 @@ fn unknown(name: &str, meta: &Meta) -> String {
 
 /// What no type can say.
 fn check(settings: &Settings, found: &mut Found) {
-    let Settings { secret, server, database, shop, limits, log, .. } = settings;
+    let Settings { secret, server, database, shop, mail, events, limits, log, .. } = settings;
     if secret.as_ref().is_some_and(|secret| secret.expose_secret().trim().is_empty()) {
         found.add("BURSAR_SECRET", "is empty; give at least 32 random characters, or do not set it");
     }
@@ -367,6 +404,9 @@ fn check(settings: &Settings, found: &mut Found) {
         ("shop.signing_key_days", shop.signing_key_days as usize, 1, 10 * YEAR_DAYS),
         ("shop.link_hours", shop.link_hours as usize, 1, 24 * YEAR_DAYS),
         ("shop.paid_not_given_after_s", shop.paid_not_given_after_s as usize, 0, 86_400),
+        ("shop.mail_days", shop.mail_days as usize, 4, 10 * YEAR_DAYS),
+        ("mail.timeout_s", mail.timeout_s as usize, 1, 55),
+        ("events.timeout_s", events.timeout_s as usize, 1, 60),
         ("limits.body_bytes", limits.body_bytes, 1_024, 1 << 30),
         ("limits.time_s", limits.time_s as usize, 1, 3_600),
         ("limits.depth", limits.depth, 1, 32),

@@ -8,6 +8,7 @@ use anyhow::anyhow;
 use chrono::{TimeDelta, Utc};
 use port::{GatewayFactory, Mode, OpContext};
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
+use secrecy::ExposeSecret;
 
 use crate::app::gateways::Gateways;
 use crate::config::{Configuration, Settings, unread_variables};
@@ -56,6 +57,7 @@ pub async fn run(configuration: &Configuration, factories: &[Arc<dyn GatewayFact
         Err(error) => report.finding(format!("{error:#}")),
         Ok(gateways) => look_at_gateways(&gateways, public, &mut report).await,
     }
+    look_at_mail(settings, &mut report).await;
     if start::is_new(settings) {
         report.note(format!("{}: there is no shop yet; the first start makes one here", settings.data.display()));
     } else {
@@ -108,6 +110,32 @@ async fn look_at_gateways(gateways: &Gateways, public: bool, report: &mut Report
             report.finding(format!("gateways.{}: {error}", instance.id));
         }
     }
+}
+
+async fn look_at_mail(settings: &Settings, report: &mut Report) {
+    match start::mailer(settings) {
+        Err(mistakes) => report.finding(mistakes.to_string()),
+        Ok(None) => report.note("mail.smtp_url: is not set: mails stay in the query `outbox`"),
+        Ok(Some(mailer)) => {
+            if let Err(fault) = mailer.check().await {
+                report.finding(format!("mail.smtp_url: {fault}"));
+            }
+            if settings.mail.smtp_url.as_ref().is_some_and(|url| in_the_clear(url.expose_secret())) {
+                report.finding(
+                    "mail.smtp_url: the password would cross the network in the clear: write smtps://, or ?tls=required at its end",
+                );
+            }
+        }
+    }
+}
+
+/// Whether a password would be sent to another machine for everybody on the way to read.
+fn in_the_clear(url: &str) -> bool {
+    let Some(rest) = url.strip_prefix("smtp://") else { return false };
+    let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let Some((_, host)) = place.rsplit_once('@') else { return false };
+    let local = ["127.", "localhost", "[::1]"].iter().any(|start| host.starts_with(start));
+    !local && !query.split('&').any(|part| part == "tls=required")
 }
 
 async fn look_at_database(settings: &Settings, db: &Db, report: &mut Report) -> anyhow::Result<()> {

@@ -14,6 +14,7 @@ pub mod coupon;
 pub mod coupon_rule;
 pub mod enrol;
 pub mod error;
+pub mod event;
 pub mod executor;
 pub mod group;
 pub mod job;
@@ -22,6 +23,7 @@ pub mod learning;
 pub mod limits;
 pub mod live;
 pub mod loader;
+pub mod mail;
 pub mod model;
 pub mod node;
 mod nulls;
@@ -50,6 +52,8 @@ pub struct Query(
     cart::CartQuery,
     coupon::CouponQuery,
     account::AccountQuery,
+    mail::MailQuery,
+    event::EventQuery,
     key::KeyQuery,
     audit::AuditQuery,
     learning::LearningQuery,
@@ -72,12 +76,15 @@ pub struct Mutation(
     coupon::CouponMutation,
     cart_coupon::CartCouponMutation,
     account::AccountMutation,
+    mail::MailMutation,
+    event::EventMutation,
     key::KeyMutation,
     learning::LearningMutation,
     enrol::EnrolMutation,
     order::OrderMutation,
     token::TokenMutation,
     job::JobMutation,
+    shop::ShopMutation,
 );
 
 /// Every subscription.

@@ -20,10 +20,12 @@ pub mod auth;
 pub mod client_ip;
 pub mod cors;
 pub mod export;
+pub mod form;
 pub mod graphql;
 pub mod headers;
 pub mod health;
 pub mod home;
+pub mod mails;
 pub mod metrics;
 pub mod observe;
 pub mod problem;
@@ -45,6 +47,8 @@ pub struct Site<E> {
     pub cors_origins: Vec<String>,
     /// Whose `X-Forwarded-For` is believed.
     pub proxies: TrustedProxies,
+    /// Whether mails are shown to whoever sits at this machine.
+    pub mails: bool,
     /// Routes that come with what was configured, such as the pages of a gateway that is played here.
     pub extra: Router,
 }
@@ -54,18 +58,20 @@ pub struct Site<E> {
 /// # Errors
 /// An entry of `cors_origins` is no origin.
 pub fn router<E: Executor>(site: Site<E>) -> Result<Router, cors::NotAnOrigin> {
-    let Site { app, endpoint, metrics, cors_origins, proxies, extra } = site;
+    let Site { app, endpoint, metrics, cors_origins, proxies, mails, extra } = site;
     let router = endpoint
         .routes()
         .merge(home::routes(&app))
         .merge(account::routes(&app))
         .merge(export::routes(&app))
+        .merge(form::routes(&app))
         .merge(webhook::routes(app.clone()))
         .merge(health::routes({
             let app = app.clone();
             move || ready(app.clone())
         }))
         .merge(metrics::routes(metrics))
+        .merge(if mails { mails::routes(&app) } else { Router::new() })
         .merge(extra)
         .layer(from_fn(headers::security));
     Ok(observe::apply(cors::apply(router, &cors_origins)?, proxies))

@@ -2,9 +2,13 @@
 
 use chrono::{DateTime, Utc};
 use entity::job;
+use sea_orm::sea_query::OnConflict;
 use sea_orm::{ActiveValue::Set, ConnectionTrait, DbErr, EntityTrait};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+/// How many rows one statement writes at most.
+const CHUNK: usize = 1_000;
 
 /// What the worker can be asked to do. The payload names rows, it does not copy them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +59,18 @@ pub enum Job {
         /// The batch.
         batch: Uuid,
     },
+    /// Send a mail.
+    SendMail {
+        /// The mail.
+        mail: Uuid,
+    },
+    /// Tell an endpoint of an event.
+    DeliverEvent {
+        /// The delivery.
+        delivery: Uuid,
+    },
+    /// Look for access that ends soon, and drop old mails; again and again.
+    MailRound,
     /// Apply a stored webhook.
     ApplyGatewayEvent {
         /// The stored event.
@@ -80,11 +96,26 @@ impl Job {
             Self::LapseOrder { .. } => "LapseOrder",
             Self::Refund { .. } => "Refund",
             Self::CouponBatch { .. } => "CouponBatch",
+            Self::SendMail { .. } => "SendMail",
+            Self::DeliverEvent { .. } => "DeliverEvent",
+            Self::MailRound => "MailRound",
             Self::ApplyGatewayEvent { .. } => "ApplyGatewayEvent",
             Self::Reconcile { .. } => "Reconcile",
         }
     }
 }
+
+/// Whose time a job takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lane {
+    /// The shop's and its gateways'.
+    Inside,
+    /// That of mail servers and endpoints: several at once, so that a slow one holds up neither the others nor what buyers wait for.
+    Outgoing,
+}
+
+/// The kinds of job of [`Lane::Outgoing`].
+pub const OUTGOING: [&str; 2] = ["SendMail", "DeliverEvent"];
 
 /// Writes the job into `txn`. Jobs with the same `object_key` run one after the other, in order of their ids.
 ///
@@ -98,7 +129,36 @@ pub async fn enqueue(
     run_at: DateTime<Utc>,
     now: DateTime<Utc>,
 ) -> Result<(), DbErr> {
-    job::Entity::insert(job::ActiveModel {
+    job::Entity::insert(row(id, job, object_key, run_at, now)?).exec_without_returning(txn).await?;
+    Ok(())
+}
+
+/// Writes jobs that are due at once into `txn`: id, what to do, object.
+///
+/// # Errors
+/// The database's.
+pub async fn enqueue_all(txn: &impl ConnectionTrait, jobs: &[(Uuid, Job, String)], now: DateTime<Utc>) -> Result<(), DbErr> {
+    for chunk in jobs.chunks(CHUNK) {
+        let rows = chunk.iter().map(|(id, job, object_key)| row(*id, job, object_key.clone(), now, now));
+        job::Entity::insert_many(rows.collect::<Result<Vec<_>, DbErr>>()?).exec_without_returning(txn).await?;
+    }
+    Ok(())
+}
+
+/// Writes a job that comes round again and again, unless it is there.
+///
+/// # Errors
+/// The database's.
+pub async fn enqueue_round(txn: &impl ConnectionTrait, id: Uuid, job: &Job, now: DateTime<Utc>) -> Result<(), DbErr> {
+    let there = OnConflict::column(job::Column::Id).do_nothing().to_owned();
+    match job::Entity::insert(row(id, job, id.to_string(), now, now)?).on_conflict(there).exec_without_returning(txn).await {
+        Ok(_) | Err(DbErr::RecordNotInserted) => Ok(()),
+        Err(other) => Err(other),
+    }
+}
+
+fn row(id: Uuid, job: &Job, object_key: String, run_at: DateTime<Utc>, now: DateTime<Utc>) -> Result<job::ActiveModel, DbErr> {
+    Ok(job::ActiveModel {
         id: Set(id),
         kind: Set(job.kind().to_owned()),
         object_key: Set(object_key),
@@ -112,7 +172,4 @@ pub async fn enqueue(
         created_at: Set(now),
         done_at: Set(None),
     })
-    .exec_without_returning(txn)
-    .await?;
-    Ok(())
 }

@@ -113,6 +113,7 @@ pub async fn run(
         metrics: recorder.clone(),
         cors_origins: settings.server.cors_origins.clone(),
         proxies,
+        mails: mails_at_home(settings, address),
         extra,
     })?;
 
@@ -128,7 +129,7 @@ pub async fn run(
     }
     announce(address);
     if options.seed {
-        welcome(&app, address).await?;
+        welcome(&app, address, mails_at_home(settings, address)).await?;
     }
     let within = Duration::from_secs(settings.server.stop_s.into());
     let server = axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>());
@@ -152,6 +153,12 @@ pub async fn run(
     app.db.clone().close().await?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Whether the mails of this shop stay on this machine and whoever sits there may read them: the embedded shop as it is tried out.
+fn mails_at_home(settings: &Settings, address: SocketAddr) -> bool {
+    let Settings { database, mail, shop, .. } = settings;
+    database.url.is_none() && mail.smtp_url.is_none() && shop.public_url.is_empty() && address.ip().is_loopback()
 }
 
 /// What the settings say about networks and pages of others.
@@ -207,7 +214,7 @@ fn announce(address: SocketAddr) {
 const DEMO_OPERATOR: &str = "operator@shop.example";
 
 /// Prints how to go on with the demo shop: a sign-in for its operator, and something to ask.
-async fn welcome(app: &crate::app::App, address: SocketAddr) -> anyhow::Result<()> {
+async fn welcome(app: &crate::app::App, address: SocketAddr, mails: bool) -> anyhow::Result<()> {
     let base = start::reachable(address);
     let email = domain::text::Email::parse(DEMO_OPERATOR)?;
     let link = app.operator_link(&email).await.map_err(|error| anyhow!("no sign-in link for the operator: {error:#}"))?;
@@ -216,6 +223,9 @@ async fn welcome(app: &crate::app::App, address: SocketAddr) -> anyhow::Result<(
     }
     say(&format!("open {base}/graphql and paste:"));
     say("  { offers(search: \"rust\", first: 5) { nodes { sku title price { amount currency } } } }");
+    if mails {
+        say(&format!("no mail leaves this machine; read them at {base}/mails"));
+    }
     Ok(())
 }
 

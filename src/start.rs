@@ -21,8 +21,11 @@ use crate::app::App;
 use crate::app::entropy::{Clock, Entropy, SystemEntropy, secret_text};
 use crate::app::gateways::{Gateways, Instance};
 use crate::app::installation::CHECKED_TEXT;
+use crate::app::mail::Mailer;
 use crate::app::secrets::{Purpose, Secrets};
 use crate::config::{Configuration, GatewaySettings, Mistake, Mistakes, Settings, ShopSettings};
+use crate::post::HttpPoster;
+use crate::smtp::Smtp;
 use crate::store::{self, Db, DbOptions};
 
 /// File of the embedded database in the data directory.
@@ -210,6 +213,7 @@ pub async fn open(configuration: &Configuration, surroundings: Surroundings<'_>)
     let Configuration { settings, gateways, .. } = configuration;
     let shop = ShopSettings { public_url: public_url(settings, surroundings.address), ..settings.shop.clone() };
     let gateways = build(gateways, &settings.data, &shop.public_url, surroundings.factories).await?;
+    let mailer = mailer(settings)?;
     let db = connect(settings).await?;
     for name in migrate_up(&db).await? {
         tracing::info!(step = name, "tables brought up to date");
@@ -223,6 +227,8 @@ pub async fn open(configuration: &Configuration, surroundings: Surroundings<'_>)
         shop,
         sign_in: crate::app::sign_in::SignIn::default(),
         gateways,
+        mailer,
+        poster: Arc::new(HttpPoster::new(&settings.events)?),
         wake: tokio::sync::Notify::new(),
         changes: tokio::sync::broadcast::channel(1_024).0,
     };
@@ -274,6 +280,15 @@ pub fn reachable(mut address: SocketAddr) -> String {
         address.set_ip(if address.is_ipv4() { std::net::Ipv4Addr::LOCALHOST.into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
     }
     format!("http://{address}")
+}
+
+/// The mail server of the settings, if there is one.
+///
+/// # Errors
+/// Everything that is wrong with its settings.
+pub fn mailer(settings: &Settings) -> Result<Option<Arc<dyn Mailer>>, Mistakes> {
+    let smtp = Smtp::of(&settings.mail, &settings.shop.name).map_err(|list| Mistakes { file: None, list })?;
+    Ok(smtp.map(|smtp| Arc::new(smtp) as Arc<dyn Mailer>))
 }
 
 /// Makes the gateways.

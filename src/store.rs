@@ -28,11 +28,14 @@ pub mod coupon_batch;
 pub mod coupon_rule;
 pub mod enrollment;
 pub mod entitlement;
+pub mod event;
+pub mod form_text;
 pub mod group;
 pub mod idempotency;
 pub mod installation;
 pub mod job;
 pub mod key;
+pub mod mail;
 pub mod offer;
 pub mod order;
 pub mod page;
@@ -45,6 +48,7 @@ pub mod reading;
 pub mod reconciliation;
 pub mod search;
 pub mod seat;
+pub mod template;
 pub mod token;
 
 tokio::task_local! {

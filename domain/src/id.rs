@@ -178,6 +178,14 @@ kinds! {
     CouponBatchKind CouponBatchId "bat";
     /// A service key.
     ServiceKeyKind ServiceKeyId "key";
+    /// An event.
+    EventKind EventId "evt";
+    /// The telling of an event to an endpoint.
+    EventDeliveryKind EventDeliveryId "dlv";
+    /// An endpoint that is told of events.
+    WebhookEndpointKind WebhookEndpointId "whk";
+    /// A mail.
+    MailKind MailId "eml";
     /// A job of the worker.
     JobKind JobId "job";
     /// A version of a person's name, e-mail and address.

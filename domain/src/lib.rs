@@ -14,6 +14,8 @@
 //! - [`cart`]: lines, merging, what stands wrong, whether it can be placed.
 //! - [`coupon`]: the rule behind a code, what it gives a cart line by line, or why it gives nothing; its uses and batches of codes.
 //! - [`person`]: postal addresses.
+//! - [`event`]: what other systems are told, and which addresses are anybody's.
+//! - [`mail`]: what mails are for, their languages, when they are tried again.
 //! - [`refusal`]: the codes and sentences that callers are refused with.
 //! - [`payment`]: a payment attempt and the one function that moves it.
 //! - [`order`]: orders, and what arriving money means for them.
@@ -36,7 +38,9 @@ pub mod company;
 pub mod coupon;
 pub mod enrolling;
 pub mod entitlement;
+pub mod event;
 pub mod id;
+pub mod mail;
 pub mod money;
 pub mod order;
 pub mod payment;

@@ -17,8 +17,11 @@ mod m0008_work;
 mod m0009_coupon;
 mod m0010_history;
 mod m0011_fulfilment;
+mod m0012_mail;
 mod m0014_reconciliation;
+mod m0016_form_text;
 mod m0017_cart_judged;
+mod m0017_event;
 
 /// Applies and reverts the steps.
 #[derive(Debug)]
@@ -38,8 +41,11 @@ impl MigratorTrait for Migrator {
             Box::new(m0009_coupon::Migration),
             Box::new(m0010_history::Migration),
             Box::new(m0011_fulfilment::Migration),
+            Box::new(m0012_mail::Migration),
             Box::new(m0014_reconciliation::Migration),
+            Box::new(m0016_form_text::Migration),
             Box::new(m0017_cart_judged::Migration),
+            Box::new(m0017_event::Migration),
         ]
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use domain::OrderId;
 use domain::account::{Road, new_password, password_form};
 use domain::person::Address;
@@ -48,21 +48,6 @@ pub enum Whose {
     Account(AccountId),
     /// The one of this address, as typed.
     Email(String),
-}
-
-/// A link that waits until somebody hands it to its bearer.
-#[derive(Debug, Clone)]
-pub struct WaitingLink {
-    /// Its id.
-    pub id: Uuid,
-    /// For whom; their address is `None` once erased.
-    pub account: Account,
-    /// The link itself, for callers who may act for that account.
-    pub link: Option<SecretString>,
-    /// When it was made.
-    pub created_at: DateTime<Utc>,
-    /// Until when it works.
-    pub expires_at: DateTime<Utc>,
 }
 
 /// What erasing a person did.
@@ -136,8 +121,9 @@ impl App {
         let Some(account) = self.account_insert(&txn, &person, Some(password_hash), None).await? else {
             return Err(taken("email"));
         };
-        self.link_create(&txn, account, Road::Mail).await?;
+        self.mail_link(&txn, account, &email, person.name.as_deref()).await?;
         txn.commit().await?;
+        self.woken();
         guess.was_right();
         self.signed_in(self.account_of(account).await?).await
     }
@@ -229,8 +215,10 @@ impl App {
         let txn = self.db.begin().await?;
         // Only the newest waits, so that a flood of wishes does not become a flood of links.
         store::account::end_links(&txn, account.id, Some(Road::Mail), self.now()).await?;
-        self.link_create(&txn, account.id, Road::Mail).await?;
-        Ok(txn.commit().await?)
+        self.mail_link(&txn, account.id, &email, account.person.name.as_deref()).await?;
+        txn.commit().await?;
+        self.woken();
+        Ok(())
     }
 
     /// Exchanges the password of the account that is signed in; all its other sign-ins end.
@@ -284,7 +272,7 @@ impl App {
             store::account::change(&txn, account.id, change, self.now()).await?;
             // A link mailed to the old address must not prove the new one.
             store::account::end_links(&txn, account.id, None, self.now()).await?;
-            self.link_create(&txn, account.id, Road::Mail).await?;
+            self.mail_link(&txn, account.id, &new_email, person.name.as_deref()).await?;
         }
         let (old, new) = (json!({ "emailHash": locked.email_hash }), json!({ "emailHash": person.email_hash }));
         self.audit(&txn, caller, "accountEmailChange", Object::new("account", account.id.uuid()), Some(old), Some(new)).await?;
@@ -338,7 +326,7 @@ impl App {
             (None, Some(address), Some(_)) => {
                 let person = self.person_version(address, None, None);
                 let Some(id) = self.account_insert(&txn, &person, None, None).await? else { return Err(not_found()) };
-                self.link_create(&txn, id, Road::Mail).await?;
+                self.mail_link(&txn, id, address, None).await?;
                 (id, None)
             }
             _ => return Err(not_found()),
@@ -383,6 +371,7 @@ impl App {
             Some(found) => store::account::lock(&txn, found.id).await?,
             None => None,
         };
+        store::mail::erase(&txn, &hash).await?;
         let Some(versions) = store::person::erase(&txn, &hash, self.now()).await? else {
             return Err(Error::refused(Code::NotFound, ["email"], "Nobody with this address is known here; check the spelling."));
         };
@@ -496,42 +485,25 @@ impl App {
         Ok(store::account::list(self.db.read(), &Filter { email_hash: hash, operator }, args, with_total).await?)
     }
 
-    /// A page of the links that wait to be handed out, the oldest first. Who reads a link can act as its account, so its text is there only for
-    /// callers with `settings:write` and, where the account is an operator, with all of its scopes.
-    ///
-    /// # Errors
-    /// [`Error::Forbidden`] without `settings:read`.
-    pub async fn outbox(&self, caller: &Caller, args: &PageArgs<(Key, Uuid)>, with_total: bool) -> Result<Page<WaitingLink>> {
-        caller.require(Topic::Settings.read())?;
-        let Page { rows, has_next, has_previous, total } =
-            store::account::waiting_links(self.db.read(), self.now(), args, with_total).await?;
-        let ids: Vec<AccountId> = rows.iter().map(|link| link.account).collect();
-        let accounts = store::account::by_ids(self.db.read(), &ids).await?;
-        let rows = rows.into_iter().filter_map(|link| {
-            let account = accounts.iter().find(|account| account.id == link.account)?.clone();
-            let acts = account.operator.as_deref().is_none_or(|scopes| read_scopes(scopes).iter().all(|scope| caller.may(scope)));
-            let sealed = link.secret_sealed.filter(|_| acts && caller.may(Topic::Settings.write()));
-            // A link sealed with an earlier installation secret cannot be shown; it is listed all the same.
-            let secret = sealed.and_then(|sealed| self.secrets.open(Purpose::Link, &sealed).ok());
-            let secret = secret.and_then(|secret| String::from_utf8(secret).ok()).map(SecretString::from);
-            Some(WaitingLink {
-                id: link.id,
-                account,
-                link: secret.map(|secret| self.link_address(&secret)),
-                created_at: link.created_at,
-                expires_at: link.expires_at,
-            })
-        });
-        Ok(Page { rows: rows.collect(), has_next, has_previous, total })
-    }
-
-    /// Makes a one-time link to the account, in the caller's transaction; gives its secret, which is stored only as a hash, and sealed where it
-    /// waits to be mailed.
+    /// Makes a one-time link to the account, in the caller's transaction; gives its row and its secret, which is stored only as a hash, and sealed
+    /// where it waits to be mailed.
     ///
     /// # Errors
     /// The database's.
-    pub async fn link_create(&self, txn: &DatabaseTransaction, account: AccountId, road: Road) -> Result<SecretString> {
+    pub async fn link_create(&self, txn: &DatabaseTransaction, account: AccountId, road: Road) -> Result<(Uuid, SecretString)> {
         self.link_write(txn, account, road, None).await
+    }
+
+    /// Makes a link to be mailed to each of these accounts; gives their rows, in the same order.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(super) async fn links_create(&self, txn: &DatabaseTransaction, accounts: &[AccountId]) -> Result<Vec<Uuid>> {
+        let made: Vec<(Link, String, SecretString)> =
+            accounts.iter().map(|account| self.new_link(*account, Road::Mail, None)).collect::<Result<_>>()?;
+        let rows: Vec<(Link, String)> = made.into_iter().map(|(link, hash, _)| (link, hash)).collect();
+        store::account::insert_links(txn, &rows).await?;
+        Ok(rows.iter().map(|(link, _)| link.id).collect())
     }
 
     /// Makes the one-time link that the receipt of an order shows.
@@ -557,7 +529,21 @@ impl App {
         Ok(secrets)
     }
 
-    async fn link_write(&self, txn: &DatabaseTransaction, account: AccountId, road: Road, order: Option<OrderId>) -> Result<SecretString> {
+    async fn link_write(
+        &self,
+        txn: &DatabaseTransaction,
+        account: AccountId,
+        road: Road,
+        order: Option<OrderId>,
+    ) -> Result<(Uuid, SecretString)> {
+        let (link, hash, secret) = self.new_link(account, road, order)?;
+        let id = link.id;
+        store::account::insert_links(txn, &[(link, hash)]).await?;
+        Ok((id, secret))
+    }
+
+    /// A link with the hash of its secret, and the secret.
+    fn new_link(&self, account: AccountId, road: Road, order: Option<OrderId>) -> Result<(Link, String, SecretString)> {
         let secret = entropy::secret_text(self.entropy.as_ref());
         let waits = road == Road::Mail || order.is_some();
         let sealed = waits.then(|| self.secrets.seal(Purpose::Link, secret.as_bytes(), self.entropy.as_ref())).transpose()?;
@@ -571,8 +557,7 @@ impl App {
             expires_at: self.now() + TimeDelta::hours(i64::from(self.shop.link_hours)),
             used_at: None,
         };
-        store::account::insert_link(txn, &link, &self.secrets.hash(Purpose::Link, &secret)).await?;
-        Ok(secret.into())
+        Ok((link, self.secrets.hash(Purpose::Link, &secret), secret.into()))
     }
 
     /// The address of the page where a link's bearer signs in.
@@ -638,7 +623,7 @@ impl App {
                 id
             }
         };
-        let secret = self.link_create(&txn, account, Road::Operator).await?;
+        let (_, secret) = self.link_create(&txn, account, Road::Operator).await?;
         txn.commit().await?;
         Ok(Some(self.link_address(&secret)))
     }

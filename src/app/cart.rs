@@ -506,6 +506,38 @@ impl App {
         Ok(CartCreated { cart: view, secret })
     }
 
+    /// What a cart would be, without making it; and why the code does nothing, if it does nothing.
+    ///
+    /// # Errors
+    /// As for making it, except for what is wrong with the code.
+    pub async fn cart_preview(&self, caller: &Caller, cmd: CartCreate, detail: Detail) -> Result<(CartView, Option<Refusal>)> {
+        let db = &self.db.reading().await?;
+        let Some(context) = self.offer_context(db, caller, cmd.context).await.map_err(|error| error.under("context"))? else {
+            return Err(Refusal::not_found("company").under(["context", "companyId"]).into());
+        };
+        if let Some(company) = &context.company {
+            may_buy(&company.facts()).map_err(|reason| Refusal::from(reason).under(["context"]))?;
+        }
+        let mut draft = Draft::of(fresh_cart(caller.account(), None, &context, None));
+        if let Some(sku) = &cmd.sku {
+            let product = self.product_of_sku(db, sku).await?;
+            let line = NewLine { product, session: None, for_: For::SelfBuyer, quantity: 1 };
+            self.apply(&mut draft, vec![LineChange::Add(line)], &HashMap::new());
+        }
+        let mut refused = None;
+        if let Some(typed) = &cmd.coupon_code {
+            match self.typed_coupon(db, caller, &draft.cart, typed).await {
+                Ok(coupon) => draft.cart.coupons.push(coupon),
+                Err(Error::Refused(refusals)) => refused = refusals.into_iter().next(),
+                Err(limited @ Error::RateLimited { .. }) => refused = Some(Refusal::new(Code::RateLimited, limited.to_string())),
+                Err(other) => return Err(other),
+            }
+        }
+        let view = self.price_in(db, context, draft.cart, detail, &draft.touched, Judge::Reading).await?;
+        let useless = view.replay.coupons.iter().find_map(|outcome| outcome.reason().copied());
+        Ok((view, refused.or(useless.map(Refusal::from))))
+    }
+
     async fn product_of_sku(&self, db: &impl ConnectionTrait, sku: &str) -> Result<ProductId> {
         let unknown = || Error::refused(Code::NotFound, ["sku"], "No product has this SKU; look for it with the query offers.");
         let folded = Sku::parse(sku).map_err(|_| unknown())?.folded();

@@ -326,7 +326,7 @@ impl App {
             .collect();
         emails.sort_by(|one, other| one.0.normalised().cmp(other.0.normalised()));
         emails.dedup_by(|one, other| one.0 == other.0);
-        let by_email = self.member_accounts(&txn, &emails).await?;
+        let (by_email, made) = self.member_accounts(&txn, &emails).await?;
         let ids: Vec<AccountId> = wishes
             .iter()
             .filter_map(|(_, _, name, _)| match name {
@@ -381,13 +381,20 @@ impl App {
             let object = Object::new("company", cmd.id.uuid()).of_company(cmd.id.uuid());
             self.audit(&txn, caller, "companyMembersSet", object, Some(json!(old)), Some(json!(new))).await?;
         }
+        self.mail_invitations(&txn, cmd.id, &made).await?;
         txn.commit().await?;
+        self.woken();
         Ok(company)
     }
 
-    /// The accounts of these addresses. An address without one gets one where that is asked for: unverified, without a password, so that its
-    /// owner comes in by a mailed link only.
-    async fn member_accounts(&self, txn: &DatabaseTransaction, emails: &[(&Email, bool)]) -> Result<HashMap<Email, AccountId>> {
+    /// The accounts of these addresses, and those that were made. An address without one gets one where that is asked for: unverified, without
+    /// a password, so that its owner comes in by a mailed link only.
+    async fn member_accounts(
+        &self,
+        txn: &DatabaseTransaction,
+        emails: &[(&Email, bool)],
+    ) -> Result<(HashMap<Email, AccountId>, Vec<(AccountId, Email)>)> {
+        let mut made = Vec::new();
         let hashed: Vec<(String, &Email, bool)> = emails.iter().map(|(email, make)| (self.email_hash(email), *email, *make)).collect();
         let hashes: Vec<String> = hashed.iter().map(|(hash, _, _)| hash.clone()).collect();
         let mut found = store::group::accounts_by_email(txn, &hashes).await?;
@@ -409,8 +416,11 @@ impl App {
             store::account::insert_all(txn, &accounts, self.now()).await?;
             // Somebody else may have made one of them at the same time, and then theirs counts.
             found = store::group::accounts_by_email(txn, &hashes).await?;
+            let ours = accounts.iter().zip(&persons).filter(|(account, _)| found.get(&account.email_hash) == Some(&account.id));
+            made = ours.map(|(account, person)| (account.id, person.email.clone())).collect();
         }
-        Ok(hashed.into_iter().filter_map(|(hash, email, _)| found.get(&hash).map(|account| (email.clone(), *account))).collect())
+        let by_email = hashed.into_iter().filter_map(|(hash, email, _)| found.get(&hash).map(|account| (email.clone(), *account)));
+        Ok((by_email.collect(), made))
     }
 }
 

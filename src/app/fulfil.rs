@@ -3,18 +3,20 @@
 //! Always true here: everything or nothing is given, and giving again gives nothing more.
 
 use chrono::{DateTime, Utc};
-use domain::account::Road;
 use domain::cart::For;
 use domain::catalog::Fulfilment;
 use domain::company::MemberRole;
 use domain::entitlement::{Source, SourceKind};
+use domain::event::EventKind;
 use domain::order::{OrderEvent, advance};
 use domain::{AccountId, OrderId};
 use sea_orm::DatabaseTransaction;
+use serde_json::json;
 
 use super::App;
 use super::caller::Caller;
 use super::grant::{NewGrant, TokenIssue};
+use super::mail::Learner;
 use super::payment::{Order, OrderLine, Ran};
 use crate::error::Result;
 use crate::internal;
@@ -33,7 +35,7 @@ impl App {
         if order.fulfilled_at.is_some() || !order.status.was_paid() {
             return Ok(Ran::Done);
         }
-        let buyer = self.account_of_order(&txn, &order).await?;
+        let (buyer, by_link) = self.account_of_order(&txn, &order).await?;
         let own = match (order.account, order.company, buyer) {
             // A manager buys for the company, and hands out what is the company's as long as they manage it.
             (Some(_), Some(company), Some(buyer)) => {
@@ -41,7 +43,7 @@ impl App {
             }
             _ => true,
         };
-        let (mut grants, mut lost) = (Vec::new(), Vec::new());
+        let (mut grants, mut lost, mut learners) = (Vec::new(), Vec::new(), Vec::new());
         for line in order.lines.iter().filter(|line| !wholly_refunded(line)) {
             // A key instead of a place is redeemed, or handed on, by whoever bought it.
             let keys = line.fulfilment == Fulfilment::Keys;
@@ -53,9 +55,11 @@ impl App {
                     self.issue_tokens(&txn, TokenIssue { learner, ..seats(&order, line, owner.filter(|_| own), now) }).await?;
                     continue;
                 }
-                (For::Learner { email: Some(email), .. }, _) => {
+                (For::Learner { email: Some(email), name }, _) => {
                     let person = line.learner.ok_or_else(|| internal!("a line of {} names nobody", order.number))?;
-                    self.account_for(&txn, person, email).await?.0
+                    let account = self.account_for(&txn, person, email).await?.0;
+                    learners.push(Learner { account, line: line.id, email: email.clone(), name: name.clone() });
+                    account
                 }
                 (For::Seats | For::SelfBuyer, Some(buyer)) => {
                     self.issue_tokens(&txn, seats(&order, line, own.then_some(buyer), now)).await?;
@@ -79,24 +83,26 @@ impl App {
         }
         self.grant_all(&txn, grants).await?;
         self.refund_lost(&txn, &order, &lost).await?;
+        self.mail_fulfilled(&txn, &order, buyer, by_link, learners).await?;
         let to = advance(order.status, &OrderEvent::Fulfilled).map_err(|refusal| internal!("{}: {refusal}", order.number))?;
         store::order::set_fulfilled(&txn, id, to, now).await?;
+        self.tell_order(&txn, EventKind::OrderFulfilled, &order, json!({ "accountId": buyer })).await?;
         txn.commit().await?;
         self.woken();
         self.changed(id.uuid());
         Ok(Ran::Done)
     }
 
-    /// The account that an order belongs to. A guest's is found or made by the buyer's e-mail: a new account, unverified, gets a link in the
-    /// receipt; whoever has an account gets a link by mail only, since anybody can type an address into an order. `None`: whoever bought was
-    /// erased.
-    async fn account_of_order(&self, txn: &DatabaseTransaction, order: &Order) -> Result<Option<AccountId>> {
+    /// The account that an order belongs to, and whether its owner comes in by a mailed link. A guest's is found or made by the buyer's e-mail: a
+    /// new account, unverified, gets a link in the receipt; whoever has an account gets a link by mail only, since anybody can type an address
+    /// into an order. `None`: whoever bought was erased.
+    async fn account_of_order(&self, txn: &DatabaseTransaction, order: &Order) -> Result<(Option<AccountId>, bool)> {
         if let Some(account) = order.account {
             let found = store::account::by_id(txn, account).await?.ok_or_else(|| internal!("{account} is gone"))?;
-            return Ok(found.email().map(|_| account));
+            return Ok((found.email().map(|_| account), false));
         }
         let buyer = store::person::by_id(txn, order.buyer).await?.ok_or_else(|| internal!("{} has no buyer", order.number))?;
-        let Some(email) = &buyer.email else { return Ok(None) };
+        let Some(email) = &buyer.email else { return Ok((None, false)) };
         let (account, made) = self.account_for(txn, order.buyer, email).await?;
         store::order::set_account(txn, order.id, account).await?;
         if order.lines.iter().any(|line| line.coupon.is_some()) {
@@ -105,8 +111,7 @@ impl App {
         if made {
             self.link_for_receipt(txn, account, order.id).await?;
         }
-        self.link_create(txn, account, Road::Mail).await?;
-        Ok(Some(account))
+        Ok((Some(account), true))
     }
 }
 
@@ -127,6 +132,6 @@ fn seats(order: &Order, line: &OrderLine, owner: Option<AccountId>, now: DateTim
 }
 
 /// Whether all that was paid for the line went back before it was given.
-fn wholly_refunded(line: &OrderLine) -> bool {
+pub(super) fn wholly_refunded(line: &OrderLine) -> bool {
     line.refunded.minor > 0 && line.refunded == line.amounts.total
 }

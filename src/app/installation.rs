@@ -1,9 +1,11 @@
 //! The installation itself: made at the first start, and checked at every later one.
 
 use crate::app::App;
+use crate::app::mail::ROUND_JOB;
 use crate::app::secrets::Purpose;
 use crate::error::Result;
 use crate::internal;
+use crate::outbox::{self, Job};
 use crate::store::installation;
 
 /// What the keyed hash that tells a wrong installation secret is a hash of.
@@ -28,7 +30,7 @@ impl App {
                 "the base currency is set to {}, but this shop has prices and its base currency is {fixed} for good; set it to {fixed}",
                 self.shop.base_currency
             )),
-            _ => Ok(()),
+            _ => Ok(outbox::enqueue_round(self.db.write(), ROUND_JOB, &Job::MailRound, self.now()).await?),
         }
     }
 

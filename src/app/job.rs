@@ -6,6 +6,8 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::JobId;
 use domain::refusal::Code;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -13,7 +15,7 @@ use super::caller::{Caller, Topic};
 use super::payment::Ran;
 use super::{App, Object, entropy};
 use crate::error::{Error, Result};
-use crate::outbox::Job;
+use crate::outbox::{Job, Lane};
 use crate::page::{Page, PageArgs};
 use crate::store;
 use crate::store::job::Claimed;
@@ -32,22 +34,52 @@ const MAX_TRIES: u32 = 12;
 const PATIENCE: Duration = Duration::from_secs(12);
 
 impl App {
-    /// Runs due jobs until none is left; gives how many ran.
+    /// Runs due jobs of every lane until none is left; gives how many ran.
     ///
     /// # Errors
     /// The database's; a job that fails is put back, not an error here.
     pub async fn run_due_jobs(&self) -> Result<u64> {
+        let mut all = 0;
+        loop {
+            let ran = self.run_lane(Lane::Inside).await? + self.run_lane(Lane::Outgoing).await?;
+            if ran == 0 {
+                return Ok(all);
+            }
+            all += ran;
+        }
+    }
+
+    /// Runs due jobs of one lane until none is left; gives how many ran.
+    ///
+    /// # Errors
+    /// The database's; a job that fails is put back, not an error here.
+    pub async fn run_lane(&self, lane: Lane) -> Result<u64> {
         let owner = entropy::next_uuid().to_string();
         let work = async {
             let mut ran = 0;
             loop {
-                let claimed = store::job::claim(self.db.write(), &owner, None, self.now(), LEASE, BATCH).await?;
+                let claimed = store::job::claim(self.db.write(), &owner, lane, None, self.now(), LEASE, BATCH).await?;
                 if claimed.is_empty() {
                     return Ok(ran);
                 }
-                for job in claimed {
-                    self.run_job(&owner, &job).await?;
-                    ran += 1;
+                match lane {
+                    Lane::Inside => {
+                        for job in &claimed {
+                            self.run_job(&owner, job).await?;
+                            ran += 1;
+                        }
+                    }
+                    // Those who wait for somebody outside wait side by side.
+                    Lane::Outgoing => {
+                        let mut running = FuturesUnordered::new();
+                        for job in &claimed {
+                            running.push(self.run_job(&owner, job));
+                        }
+                        while let Some(result) = running.next().await {
+                            result?;
+                            ran += 1;
+                        }
+                    }
                 }
             }
         };
@@ -84,7 +116,7 @@ impl App {
         let owner = entropy::next_uuid().to_string();
         let work = async {
             loop {
-                let claimed = store::job::claim(self.db.write(), &owner, Some(object), self.now(), LEASE, 1).await?;
+                let claimed = store::job::claim(self.db.write(), &owner, Lane::Inside, Some(object), self.now(), LEASE, 1).await?;
                 if let Some(job) = claimed.first() {
                     self.run_job(&owner, job).await?;
                 } else if store::job::under_way(self.db.read(), Some(object), self.now()).await? {
@@ -111,6 +143,14 @@ impl App {
                 store::job::done(self.db.write(), *id, owner, *tries, now).await?;
             }
             Ok(Ran::Again(at)) => store::job::again(self.db.write(), *id, owner, *tries, at, None).await?,
+            Ok(Ran::Retry { at, error }) => {
+                tracing::warn!(job = %id, kind = job.kind(), tries, error, "a job failed and is tried again");
+                store::job::again(self.db.write(), *id, owner, *tries, at, Some(error)).await?;
+            }
+            Ok(Ran::GiveUp(error)) => {
+                tracing::error!(job = %id, kind = job.kind(), error, "a job is given up; replay it with jobReplay once its cause is mended");
+                store::job::park(self.db.write(), *id, owner, *tries, error).await?;
+            }
             Err(error) => {
                 let text = format!("{error:#}");
                 if *tries >= MAX_TRIES {
@@ -136,6 +176,9 @@ impl App {
             Job::LapseOrder { order } => self.order_lapse((*order).into()).await,
             Job::Refund { refund } => self.refund_send((*refund).into(), tries).await,
             Job::CouponBatch { batch } => self.coupon_batch_go_on((*batch).into()).await,
+            Job::SendMail { mail } => self.mail_send((*mail).into()).await,
+            Job::DeliverEvent { delivery } => self.event_deliver((*delivery).into()).await,
+            Job::MailRound => self.mail_round().await,
             Job::ApplyGatewayEvent { event } => self.gateway_event_apply(*event).await,
             Job::Reconcile { night } => self.reconciliation_go_on(night).await,
         }

@@ -804,7 +804,7 @@ fn check_score(text: &str) -> Result<String> {
 }
 
 /// The titles of these targets as they are now.
-async fn target_titles(db: &impl ConnectionTrait, targets: impl Iterator<Item = Target>) -> Result<HashMap<Target, String>> {
+pub(super) async fn target_titles(db: &impl ConnectionTrait, targets: impl Iterator<Item = Target>) -> Result<HashMap<Target, String>> {
     let (mut courses, mut libraries, mut groups, mut sessions) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for target in targets {
         match target {

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use chrono::{DateTime, Utc};
 use domain::catalog::ProductKind;
 use domain::entitlement::{Target, TargetKind};
+use domain::event::EventKind;
 use domain::order::{
     AttemptEnd, OrderEvent, OrderNumber, OrderStatus, advance, cancel, lapses_at, lapses_at_after_retry, may_lapse, retry,
 };
@@ -127,6 +128,7 @@ impl App {
         };
         let order = self.order_of(caller, &view, totals, instance, now)?;
         store::order::insert(&txn, &order).await?;
+        self.tell_order(&txn, EventKind::OrderPlaced, &order, json!({})).await?;
         if let Some(refusal) = self.uses_take(&txn, &order, &view, &customer).await? {
             return self.not_as_shown(txn, caller, &cmd, refusal).await;
         }
@@ -309,6 +311,7 @@ impl App {
         store::order::advance(&txn, id, &change).await?;
         self.uses_move(&txn, &order, OrderStatus::Cancelled).await?;
         self.seats_move(&txn, &order, OrderStatus::Cancelled).await?;
+        self.tell_order(&txn, EventKind::OrderCancelled, &order, json!({})).await?;
         store::cart::reopen(&txn, order.cart, order.id, now).await?;
         self.end_attempts(&txn, &order, &attempts, &ends).await?;
         let object = Object { kind: "order", id: id.uuid(), company: order.company.map(CompanyId::uuid) };
@@ -366,6 +369,7 @@ impl App {
         store::order::advance(&txn, id, &StateChange { from: order.status, to, now, paid_by: None }).await?;
         self.uses_move(&txn, &order, to).await?;
         self.seats_move(&txn, &order, to).await?;
+        self.tell_order(&txn, EventKind::OrderLapsed, &order, json!({})).await?;
         store::cart::reopen(&txn, order.cart, order.id, now).await?;
         txn.commit().await?;
         // Part payments that were recorded so far go back.

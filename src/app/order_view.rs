@@ -1,21 +1,26 @@
 //! An order with all that is shown of it: buyer, payments, refunds, receipt, decline page, steps of fulfilment. Any number of orders costs a
 //! fixed number of statements, and only for the parts that were asked for.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::cart::For;
 use domain::catalog::Fulfilment;
+use domain::mail::TemplateKind;
 use domain::order::{OrderStatus, retry};
 use domain::payment::PaymentStatus;
-use domain::{CourseId, Money, OrderId, OrderLineId};
+use domain::{CompanyId, CourseId, Money, OrderId, OrderLineId};
 use sea_orm::ConnectionTrait;
 
 use super::App;
 use super::caller::{Caller, Topic, Who};
 use super::coupon_use::CouponUse;
 use super::grant::Given;
-use super::payment::{Dispute, Order, Payment, Refund, money_facts};
+use super::mail::one_product;
+use super::payment::{Dispute, Order, OrderLine, Payment, Refund, money_facts};
+use super::shop::Theme;
+use super::template::{DeclineFacts, Effective, Facts, LineFacts, OrderFacts, Place, Recipient, Rendered, ThemeFacts, render_page};
+use super::wording::{Language, ReceiptState};
 use crate::error::Result;
 use crate::store;
 
@@ -36,6 +41,8 @@ pub struct OrderParts {
     pub disputes: bool,
     /// The receipt.
     pub receipt: bool,
+    /// The page after a decline.
+    pub decline_page: bool,
     /// The steps of fulfilment.
     pub steps: bool,
 }
@@ -51,6 +58,7 @@ impl OrderParts {
             refunds: self.refunds || other.refunds,
             disputes: self.disputes || other.disputes,
             receipt: self.receipt || other.receipt,
+            decline_page: self.decline_page || other.decline_page,
             steps: self.steps || other.steps,
         }
     }
@@ -73,6 +81,8 @@ pub struct OrderView {
     pub disputes: Vec<Dispute>,
     /// The receipt, once it is paid.
     pub receipt: Option<Receipt>,
+    /// The page after a decline, while the order waits for its payment.
+    pub decline_page: Option<DeclinePage>,
     /// Steps of fulfilment.
     pub steps: Vec<Step>,
 }
@@ -84,6 +94,10 @@ pub struct Receipt {
     pub heading: String,
     /// How to get to what was bought.
     pub text: String,
+    /// The page's block as HTML, from the shop's template.
+    pub html: Option<String>,
+    /// How it looks.
+    pub theme: Theme,
     /// A one-time link for the new account of a guest.
     pub sign_in_url: Option<String>,
     /// For each line what to do next.
@@ -112,6 +126,10 @@ pub struct DeclinePage {
     pub heading: String,
     /// What to do.
     pub text: String,
+    /// The page's block as HTML, from the shop's template.
+    pub html: Option<String>,
+    /// How it looks.
+    pub theme: Theme,
     /// The safe reason.
     pub reason: Option<String>,
     /// Whether another try is possible now.
@@ -144,6 +162,7 @@ impl OrderView {
             refunds: Vec::new(),
             disputes: Vec::new(),
             receipt: None,
+            decline_page: None,
             steps: Vec::new(),
         }
     }
@@ -152,30 +171,6 @@ impl OrderView {
     pub fn refundable(&self) -> Money {
         let paid = self.payments.iter().find(|payment| Some(payment.id) == self.order.paid_payment);
         paid.and_then(|payment| money_facts(payment).refundable().ok()).unwrap_or_else(|| Money::zero(self.order.currency))
-    }
-
-    /// The decline page, after a declined attempt of an order that still waits for its payment.
-    pub fn decline_page(&self) -> Option<DeclinePage> {
-        let last = self.payments.last()?;
-        let failed = matches!(last.state.status, PaymentStatus::Failed | PaymentStatus::Expired | PaymentStatus::Cancelled);
-        if self.order.status != OrderStatus::PendingPayment || !failed {
-            return None;
-        }
-        let states: Vec<_> = self.payments.iter().map(|payment| payment.state).collect();
-        let text = match last.decline_reason.as_deref() {
-            Some("insufficient_funds") => "There is not enough money on this card or account. Use another one, or another way to pay.",
-            Some("expired_card") => "The card has expired. Use another one, or another way to pay.",
-            Some("authentication_failed") => "The bank could not make sure that it is you. Try again, or use another way to pay.",
-            Some("limit_exceeded") => "The amount is above the limit of this card. Use another one, or ask your bank.",
-            Some("buyer_cancelled") => "You have cancelled the payment. Your order is kept for a while; you can pay it now.",
-            _ => "The payment was not accepted. Nothing was charged. Try again, or use another way to pay.",
-        };
-        Some(DeclinePage {
-            heading: "The payment did not go through".to_owned(),
-            text: text.to_owned(),
-            reason: last.decline_reason.clone(),
-            can_retry: retry(self.order.status, &states).is_ok(),
-        })
     }
 }
 
@@ -195,7 +190,11 @@ impl App {
             let wanted: Vec<_> = orders.iter().map(|order| order.buyer).collect();
             buyers = store::person::by_ids(db, &wanted).await?.into_iter().map(|person| (person.id, person)).collect();
         }
-        let mut payments = if parts.payments || parts.disputes { store::payment::of_orders(db, &ids).await? } else { HashMap::new() };
+        let mut payments = if parts.payments || parts.disputes || parts.decline_page {
+            store::payment::of_orders(db, &ids).await?
+        } else {
+            HashMap::new()
+        };
         let mut coupons = if parts.coupons { store::coupon::uses_of_orders(db, &ids).await? } else { HashMap::new() };
         let mut refunds = if parts.refunds { store::payment::refunds_of(db, &ids).await? } else { HashMap::new() };
         let disputes = if parts.disputes {
@@ -206,6 +205,7 @@ impl App {
         };
         let mut receipts = if parts.receipt { self.receipts(db, caller, &orders).await? } else { HashMap::new() };
         let mut steps = if parts.steps { self.steps(db, caller, &orders).await? } else { HashMap::new() };
+        let mut declined = if parts.decline_page { self.decline_pages(db, &orders, &payments).await? } else { HashMap::new() };
         Ok(orders
             .into_iter()
             .map(|order| {
@@ -217,6 +217,7 @@ impl App {
                     coupons: coupons.remove(&order.id).unwrap_or_default(),
                     refunds: refunds.remove(&order.id).unwrap_or_default(),
                     receipt: receipts.remove(&order.id),
+                    decline_page: declined.remove(&order.id),
                     steps: steps.remove(&order.id).unwrap_or_default(),
                     order,
                 }
@@ -271,8 +272,9 @@ impl App {
         let ids: Vec<OrderId> = paid.iter().map(|order| order.id).collect();
         let given = self.given_by_orders(db, &ids).await?;
         let links = self.receipt_links(db, &ids).await?;
+        let pages = self.pages(db, TemplateKind::ReceiptPage, &paid).await?;
         let mut receipts = HashMap::new();
-        for order in paid {
+        for (order, page) in paid.into_iter().zip(&pages.templates) {
             let own = order.account.is_some() && order.account == caller.account();
             // A guest got here by the cart's secret. The link acts as the account, and a code is as good as access: reading orders is not enough.
             let buyer = own || matches!(caller.who, Who::Guest);
@@ -280,14 +282,15 @@ impl App {
                 || order.company.is_some_and(|company| caller.may_for(Topic::Learning.write(), company));
             let link = links.get(&order.id).filter(|_| buyer || caller.may(Topic::Settings.write()));
             let sign_in_url = link.map(|secret| format!("{}/account/link/{secret}", self.shop.public_url));
-            let text = match (order.fulfilled_at, own, &sign_in_url) {
-                _ if order.status == OrderStatus::Refunded => "What you paid goes back to you. What was refunded is closed.",
-                (None, ..) => "Your payment is in. What you bought is being prepared and opens in a moment.",
-                (Some(_), true, _) => "Your payment is in. What you bought is open now.",
-                (Some(_), false, Some(_)) => "Your payment is in. We made an account for your e-mail; the link signs you in once.",
-                (Some(_), false, None) => "Your payment is in. Sign in with your e-mail to find what you bought; we mail you a link.",
+            let words = Language::of(&order.locale);
+            let state = match (order.fulfilled_at, own, &sign_in_url) {
+                _ if order.status == OrderStatus::Refunded => ReceiptState::Refunded,
+                (None, ..) => ReceiptState::Preparing,
+                (Some(_), true, _) => ReceiptState::Open,
+                (Some(_), false, Some(_)) => ReceiptState::NewAccount,
+                (Some(_), false, None) => ReceiptState::KnownAccount,
             };
-            let lines = order
+            let lines: Vec<ReceiptLine> = order
                 .lines
                 .iter()
                 .map(|line| {
@@ -296,13 +299,11 @@ impl App {
                         order.status == OrderStatus::Refunded || (line.refunded == line.amounts.total && !line.refunded.is_zero());
                     let codes = what.map_or(line.quantity as usize, |what| what.codes.len());
                     let text = match &line.for_ {
-                        _ if refunded && what.is_none_or(Given::is_over) => "This was refunded.".to_owned(),
-                        For::SelfBuyer | For::Learner { .. } if line.fulfilment == Fulfilment::Keys => {
-                            "Redeem this key to open it, or hand it on; it serves once.".to_owned()
-                        }
-                        For::SelfBuyer => "Open your courses.".to_owned(),
-                        For::Seats => format!("Hand out {codes} codes; each opens it for one learner."),
-                        For::Learner { name, .. } => format!("It is open for {}.", name.as_deref().unwrap_or("the learner you named")),
+                        _ if refunded && what.is_none_or(Given::is_over) => words.line_refunded().to_owned(),
+                        For::SelfBuyer | For::Learner { .. } if line.fulfilment == Fulfilment::Keys => words.line_key().to_owned(),
+                        For::SelfBuyer => words.line_open().to_owned(),
+                        For::Seats => words.line_codes(codes),
+                        For::Learner { name, .. } => words.line_learner(name.as_deref()),
                     };
                     ReceiptLine {
                         line: line.id,
@@ -316,12 +317,72 @@ impl App {
                     }
                 })
                 .collect();
-            receipts.insert(
-                order.id,
-                Receipt { heading: format!("Thank you for order {}", order.number), text: text.to_owned(), sign_in_url, lines },
-            );
+            let mut facts = pages.facts(self, order);
+            facts.receipt = Some(words.receipt(state).to_owned());
+            facts.link = sign_in_url.clone();
+            for (line, facts) in lines.iter().zip(&mut facts.lines) {
+                facts.text = Some(line.text.clone());
+                facts.courses = line.courses.iter().map(|(_, title)| title.clone()).collect();
+                facts.codes = line.tokens.clone();
+            }
+            let Rendered { subject: heading, text, html } = render_page(page, &facts)?;
+            receipts.insert(order.id, Receipt { heading, text, html, theme: pages.theme.clone(), sign_in_url, lines });
         }
         Ok(receipts)
+    }
+
+    /// The pages after a decline, of those of these orders that still wait for their payment and whose last attempt failed.
+    async fn decline_pages(
+        &self,
+        db: &impl ConnectionTrait,
+        orders: &[Order],
+        payments: &HashMap<OrderId, Vec<Payment>>,
+    ) -> Result<HashMap<OrderId, DeclinePage>> {
+        let failed = |order: &Order| {
+            let of = payments.get(&order.id)?;
+            let last = of
+                .last()
+                .filter(|last| matches!(last.state.status, PaymentStatus::Failed | PaymentStatus::Expired | PaymentStatus::Cancelled))?;
+            (order.status == OrderStatus::PendingPayment).then_some((of, last))
+        };
+        let declined: Vec<&Order> = orders.iter().filter(|order| failed(order).is_some()).collect();
+        if declined.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let pages = self.pages(db, TemplateKind::DeclinePage, &declined).await?;
+        let mut made = HashMap::new();
+        for (order, page) in declined.into_iter().zip(&pages.templates) {
+            let Some((of, last)) = failed(order) else { continue };
+            let words = Language::of(&order.locale);
+            let mut facts = pages.facts(self, order);
+            facts.decline = Some(DeclineFacts {
+                reason: last.decline_reason.clone(),
+                text: words.decline(last.decline_reason.as_deref()).to_owned(),
+                until: order.lapses_at.map(|at| words.instant(at, self.shop.time_zone)),
+            });
+            let Rendered { subject: heading, text, html } = render_page(page, &facts)?;
+            let states: Vec<_> = of.iter().map(|payment| payment.state).collect();
+            let can_retry = retry(order.status, &states).is_ok();
+            let reason = last.decline_reason.clone();
+            made.insert(order.id, DeclinePage { heading, text, html, theme: pages.theme.clone(), reason, can_retry });
+        }
+        Ok(made)
+    }
+
+    /// What pages of these orders are made of: a fixed number of statements.
+    async fn pages(&self, db: &impl ConnectionTrait, kind: TemplateKind, orders: &[&Order]) -> Result<Pages> {
+        let wanted: Vec<Place> = orders
+            .iter()
+            .map(|order| {
+                let lines: Vec<&OrderLine> = order.lines.iter().collect();
+                Place { kind, locale: order.locale.clone(), company: order.company, product: one_product(&lines) }
+            })
+            .collect();
+        let templates = self.templates_for(db, &wanted).await?;
+        let ids: Vec<CompanyId> = orders.iter().filter_map(|order| order.company).collect::<BTreeSet<_>>().into_iter().collect();
+        let companies = if ids.is_empty() { Vec::new() } else { store::company::companies(db, &ids).await? };
+        let companies = companies.into_iter().map(|company| (company.id, company.name)).collect();
+        Ok(Pages { templates, companies, theme: self.choices(db).await?.theme })
     }
 
     /// Orders that were paid a while ago and are not fulfilled, whatever their state is by now.
@@ -332,5 +393,54 @@ impl App {
         caller.require(Topic::Orders.read())?;
         let grace = TimeDelta::seconds(i64::from(self.shop.paid_not_given_after_s));
         Ok(store::order::paid_not_given(self.db.read(), self.now() - grace, 100).await?)
+    }
+}
+
+/// What the pages of some orders are made of.
+struct Pages {
+    /// A template for each order, in the same order.
+    templates: Vec<Effective>,
+    companies: HashMap<CompanyId, String>,
+    theme: Theme,
+}
+
+impl Pages {
+    /// The facts of an order's page, without those of its kind. A page names nobody: it may be shown to others than the buyer.
+    fn facts(&self, app: &App, order: &Order) -> Facts {
+        let words = Language::of(&order.locale);
+        let lines = order.lines.iter().map(|line| LineFacts {
+            kind: line.for_.kind().name(),
+            sku: line.sku.clone(),
+            title: line.title.clone(),
+            quantity: line.quantity,
+            total: words.money(line.amounts.total),
+            text: None,
+            learner: None,
+            courses: Vec::new(),
+            codes: Vec::new(),
+            more_codes: None,
+        });
+        Facts {
+            shop: app.shop_facts(),
+            theme: ThemeFacts::of(self.theme.clone()),
+            locale: order.locale.clone(),
+            recipient: Recipient { name: None, email: String::new() },
+            company: order.company.and_then(|company| self.companies.get(&company).cloned()),
+            order: Some(OrderFacts {
+                number: order.number.clone(),
+                placed: words.day(order.placed_at, app.shop.time_zone),
+                total: words.money(order.totals.total),
+                discount: (!order.totals.discount.is_zero()).then(|| words.money(order.totals.discount)),
+                buyer_name: None,
+                buyer_email: None,
+            }),
+            lines: lines.collect(),
+            link: None,
+            link_ends: None,
+            decline: None,
+            access: None,
+            token: None,
+            receipt: None,
+        }
     }
 }

@@ -4,6 +4,7 @@
 //! twice, late or out of order leads to the same state.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use domain::event::EventKind;
 use domain::order::{self as rule, OrderEvent, OrderStatus, PaidBy, Settle, SettleFacts};
 use domain::payment::{self, Late, Observation, PaymentStatus};
 use domain::{Money, OrderId, PaymentId};
@@ -170,12 +171,21 @@ impl Payment {
 }
 
 /// What the worker does with a job after a run of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ran {
     /// It is finished.
     Done,
     /// It waits for something; run it again then.
     Again(DateTime<Utc>),
+    /// It failed, and knows itself when to be tried again.
+    Retry {
+        /// When.
+        at: DateTime<Utc>,
+        /// What went wrong.
+        error: String,
+    },
+    /// It failed, and another try is of no use until somebody mended what went wrong.
+    GiveUp(String),
 }
 
 impl App {
@@ -495,6 +505,7 @@ impl App {
     /// The inside of [`App::settle_payment`], for callers that hold the order's lock in a transaction of their own.
     pub(crate) async fn apply_news(&self, txn: &DatabaseTransaction, order: &Order, mut attempt: Payment, news: News) -> Result<()> {
         let (id, now) = (attempt.id, self.now());
+        let before = attempt.state.status;
         let step = payment::apply(&attempt.state, &news.seen);
         attempt.state = step.state;
         if attempt.reference.is_none() {
@@ -531,6 +542,9 @@ impl App {
         // What was known before is old news that came late, and was given back with the attempt.
         if step.late == Some(Late::AuthorisedAfterEnd) && step.changed {
             self.enqueue(txn, &Job::VoidReservation { payment: id.uuid() }, order.id.uuid(), now).await?;
+        }
+        if attempt.state.status == PaymentStatus::Failed && before != PaymentStatus::Failed && order.status == OrderStatus::PendingPayment {
+            self.mail_declined(txn, order, id).await?;
         }
         store::payment::save(txn, &attempt).await?;
         store::payment::record(
@@ -645,6 +659,7 @@ impl App {
         if matches!(event, OrderEvent::Honoured) && !store::cart::ordered(txn, order.cart, order.id, now).await? {
             return Err(internal!("the cart of {} was taken meanwhile", order.number));
         }
+        self.tell_order(txn, EventKind::OrderPaid, order, json!({})).await?;
         for other in store::payment::of_order(txn, order.id).await? {
             let open = matches!(other.state.status, PaymentStatus::RequiresAction | PaymentStatus::Authorised | PaymentStatus::Created);
             if Some(other.id) != by && open {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use domain::catalog::{Fulfilment, ProductKind, SaleState};
+use domain::mail::canonical_locale;
 use domain::terms::Terms;
 use domain::text::Sku;
 use domain::{ProductId, text};
@@ -22,6 +23,7 @@ use crate::store::page::Key;
 use crate::store::past::Said;
 use crate::store::product::NewProduct;
 
+pub use crate::store::form_text::FormText;
 pub use crate::store::product::{Product, ProductFilter, ReservedSku};
 
 /// How long access is to last, as an input gives it.
@@ -61,6 +63,8 @@ pub struct ProductUpdate {
     pub couponable: Option<bool>,
     /// What buying it gives, for later orders.
     pub fulfilment: Option<Fulfilment>,
+    /// Texts of its order form to be set, or (`None`) taken away, by locale.
+    pub form_texts: Vec<(String, Option<String>)>,
 }
 
 /// How the product of something new is to be.
@@ -94,6 +98,7 @@ impl App {
         let mut faults = Faults::default();
         let sku = cmd.sku.map(|sku| faults.at("sku", Sku::parse(&sku)));
         let terms = cmd.terms.map(|terms| faults.at("terms", terms.check(held.kind)));
+        let form_texts = checked_form_texts(cmd.form_texts, &mut faults);
         faults.check()?;
         let mut product = held.clone();
         if let Some(sku) = sku.flatten() {
@@ -114,8 +119,42 @@ impl App {
             self.audit(&txn, caller, "productUpdate", object, Some(json!(held)), Some(json!(product))).await?;
             product = self.live_product(&txn, cmd.id).await?;
         }
+        self.form_texts_set(&txn, caller, product.id, form_texts).await?;
         txn.commit().await?;
         Ok(product)
+    }
+
+    async fn form_texts_set(
+        &self,
+        txn: &DatabaseTransaction,
+        caller: &Caller,
+        product: ProductId,
+        texts: Vec<(String, Option<String>)>,
+    ) -> Result<()> {
+        if texts.is_empty() {
+            return Ok(());
+        }
+        let old = store::form_text::of_products(txn, &[product]).await?.remove(&product).unwrap_or_default();
+        for (locale, markdown) in texts {
+            match markdown {
+                Some(markdown) => store::form_text::set(txn, product, &FormText { locale, markdown }, self.now()).await?,
+                None => store::form_text::unset(txn, product, &locale).await?,
+            }
+        }
+        let new = store::form_text::of_products(txn, &[product]).await?.remove(&product).unwrap_or_default();
+        if new != old {
+            let object = Object::new("product", product.uuid());
+            self.audit(txn, caller, "productUpdate", object, Some(json!({ "formTexts": old })), Some(json!({ "formTexts": new }))).await?;
+        }
+        Ok(())
+    }
+
+    /// What operators wrote for the order forms of these products.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn form_texts_of(&self, products: &[ProductId]) -> Result<HashMap<ProductId, Vec<FormText>>> {
+        Ok(store::form_text::of_products(self.db.read(), products).await?)
     }
 
     /// The product of an input, if it may be changed.
@@ -230,6 +269,29 @@ impl App {
 
 fn no_first_price() -> Error {
     Error::refused(Code::Required, ["prices"], "Give a first price; 0 is a price too, for something free.")
+}
+
+/// Texts by locale in the form that they are kept in; each fault by its place.
+fn checked_form_texts(texts: Vec<(String, Option<String>)>, faults: &mut Faults) -> Vec<(String, Option<String>)> {
+    let mut checked: Vec<(String, Option<String>)> = Vec::with_capacity(texts.len());
+    for (place, (locale, markdown)) in texts.into_iter().enumerate() {
+        let path = |field: &str| ["formTexts".to_owned(), place.to_string(), field.to_owned()];
+        let locale = faults.of(text::locale(&locale).map_err(|reason| Refusal::from(reason).under(path("locale"))));
+        let Some(locale) = locale.map(|locale| canonical_locale(&locale)) else { continue };
+        if checked.iter().any(|(known, _)| *known == locale) {
+            faults.add(Refusal::at(Code::Repeated, path("locale"), "This locale stands there already; give each one text."));
+        }
+        let markdown = match markdown.map(|markdown| text::description(&markdown)).transpose() {
+            // An empty text is none.
+            Ok(markdown) => markdown.filter(|markdown| !markdown.is_empty()),
+            Err(reason) => {
+                faults.add(Refusal::from(reason).under(path("text")));
+                continue;
+            }
+        };
+        checked.push((locale, markdown));
+    }
+    checked
 }
 
 /// Another product has this SKU, or had it.

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use domain::event::EventKind;
 use domain::order::{OrderEvent, advance};
 use domain::payment::DisputeStatus;
 use domain::refund::{Access, Ask, LineAsk, LinePlan, Part, RefundPlan, RefundStatus, RefundableLine, plan, record_external};
@@ -348,6 +349,8 @@ impl App {
             }
         }
         if refund.status == RefundStatus::Succeeded {
+            let amount = json!({ "amount": refund.amount.decimal_text(), "currency": refund.amount.currency.code() });
+            self.tell_order(txn, EventKind::OrderRefunded, order, json!({ "refund": { "id": refund.id, "amount": amount } })).await?;
             for line in &refund.lines {
                 self.end_refunded(txn, order, refund, line).await?;
             }

@@ -26,6 +26,10 @@ pub enum Purpose {
     Token,
     /// Keys that sign sign-ins.
     SigningKey,
+    /// Texts of mails.
+    Mail,
+    /// Keys of endpoints that are told of events.
+    WebhookEndpoint,
     /// The fixed text that tells a wrong secret.
     Check,
 }
@@ -39,6 +43,8 @@ impl Purpose {
             Self::ServiceKey => "service-key",
             Self::Token => "token",
             Self::SigningKey => "signing-key",
+            Self::Mail => "mail",
+            Self::WebhookEndpoint => "webhook-endpoint",
             Self::Check => "check",
         }
     }

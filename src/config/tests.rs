@@ -56,7 +56,7 @@ fn a_file_sets_what_it_names_and_leaves_the_rest() {
 fn each_mistake_is_named_with_its_key_and_what_to_write() {
     // Text, key, part of what is said.
     let cases = [
-        ("shpo = 1", "shpo", "none of data, secret, server, database, shop, limits, log, gateways"),
+        ("shpo = 1", "shpo", "none of data, secret, server, database, shop, mail, events, limits, log, gateways"),
         ("[shop]\nnmae = 'x'", "shop.nmae", "none of name, public_url"),
         ("shop = 1", "shop", "write [shop]"),
         ("secret = 'x'", "secret", "BURSAR_SECRET"),

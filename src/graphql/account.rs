@@ -3,7 +3,6 @@
 use async_graphql::{ComplexObject, Context, Enum, ID, InputObject, MaybeUndefined, MergedObject, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 use domain::AccountId;
-use domain::id::format_any;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 
@@ -132,47 +131,6 @@ fn roles(caller: &Caller) -> Vec<Role> {
     roles
 }
 
-/// A one-time link that waits until it is handed to the person it is for.
-#[derive(SimpleObject)]
-pub struct OutboxEntry {
-    /// Its id.
-    pub id: ID,
-    /// What it is.
-    pub kind: OutboxKind,
-    /// The address that it is for.
-    pub to: Option<String>,
-    /// The account that it signs in to.
-    pub account_id: ID,
-    /// The link. Whoever has it can act as the account, so it takes `settings:write`, and for an operator's account all of its scopes, to see it;
-    /// null for others.
-    pub link: Option<String>,
-    /// When it was made.
-    pub created_at: DateTime<Utc>,
-    /// Until when it works.
-    pub expires_at: DateTime<Utc>,
-}
-
-/// What waits in the outbox.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
-pub enum OutboxKind {
-    /// A link that signs in once and proves the address.
-    Link,
-}
-
-impl From<app::WaitingLink> for OutboxEntry {
-    fn from(waiting: app::WaitingLink) -> Self {
-        Self {
-            id: format_any("eml", waiting.id).into(),
-            kind: OutboxKind::Link,
-            to: waiting.account.email().map(ToString::to_string),
-            account_id: waiting.account.id.to_string().into(),
-            link: waiting.link.map(|link| link.expose_secret().to_owned()),
-            created_at: waiting.created_at,
-            expires_at: waiting.expires_at,
-        }
-    }
-}
-
 /// Which accounts a list shows; what is left out does not matter.
 #[derive(Debug, Default, InputObject, Serialize)]
 pub struct AccountFilter {
@@ -218,19 +176,6 @@ impl AccountQuery {
             connection(&list, page, |account| (Key::At(account.created_at), account.id.uuid()), Account::from)
         };
         answer(accounts.await)
-    }
-
-    /// One-time links that wait for somebody to hand them to the people they are for, the oldest first; used and expired ones are gone from here.
-    /// Needs `settings:read`, and `settings:write` to see the links themselves.
-    async fn outbox(&self, ctx: &Context<'_>, first: Option<i32>, after: Option<String>) -> async_graphql::Result<List<OutboxEntry>> {
-        let (app, caller) = scope(ctx)?;
-        let outbox = async {
-            let list = ListName::new("outbox", &())?;
-            let args = list.args(first, after.as_deref())?;
-            let page = app.outbox(caller, &args, wants_total(ctx)).await?;
-            connection(&list, page, |waiting| (Key::At(waiting.created_at), waiting.id), OutboxEntry::from)
-        };
-        answer(outbox.await)
     }
 }
 

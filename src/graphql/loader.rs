@@ -102,6 +102,10 @@ pub struct PricesOf(pub ProductId);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SkusOf(pub ProductId);
 
+/// What operators wrote for the order form of a product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FormTextsOf(pub ProductId);
+
 /// The codes and prefixes of a coupon that somebody chose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ChosenOf(pub CouponId);
@@ -166,6 +170,7 @@ loads_of! {
     ContentOf => Vec<group::Content>, content_of;
     PricesOf => Vec<price::Price>, prices_of;
     SkusOf => Vec<product::ReservedSku>, skus_of;
+    FormTextsOf => Vec<product::FormText>, form_texts_of;
     ChosenOf => Vec<coupon::ChosenText>, coupon_texts_of;
     BatchesOf => Vec<coupon_batch::CouponBatch>, coupon_batches_of;
     AttributesOf => Vec<(String, String)>, attributes_of;

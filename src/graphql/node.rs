@@ -12,10 +12,12 @@ use super::catalog::{Course, Library, Provider, Session};
 use super::company::Company;
 use super::coupon::{Coupon, CouponBatch};
 use super::error::{answer, scope};
+use super::event::WebhookEndpoint;
 use super::group::Group;
 use super::job::Job;
 use super::key::ServiceKey;
 use super::learning::{Enrollment, Entitlement};
+use super::mail::Mail;
 use super::offer::detail;
 use super::order::{self, Order, Payment, Refund};
 use super::price::DiscountSchedule;
@@ -74,6 +76,10 @@ pub enum Node {
     Payment(Box<Payment>),
     /// Money on its way back.
     Refund(Box<Refund>),
+    /// Where another system is told of events.
+    WebhookEndpoint(Box<WebhookEndpoint>),
+    /// A mail.
+    Mail(Box<Mail>),
     /// A job of the worker.
     Job(Job),
 }
@@ -177,6 +183,10 @@ async fn of_kind(app: &App, caller: &Caller, prefix: &str, uuids: &[Uuid], wante
             named(app.payments_by_id(caller, &ids(uuids)).await?, |found| Node::Payment(Box::new(Payment(found))))
         }
         domain::RefundKind::PREFIX => named(app.refunds_by_id(caller, &ids(uuids)).await?, |found| Node::Refund(Box::new(Refund(found)))),
+        domain::WebhookEndpointKind::PREFIX => {
+            named(app.webhook_endpoints_by_id(caller, &ids(uuids)).await?, |found| Node::WebhookEndpoint(Box::new(found.into())))
+        }
+        domain::MailKind::PREFIX => named(app.mails_by_id(caller, &ids(uuids)).await?, |found| Node::Mail(Box::new(found.into()))),
         domain::JobKind::PREFIX => named(app.jobs_by_id(caller, &ids(uuids)).await?, |found| Node::Job(found.into())),
         _ => HashMap::new(),
     })

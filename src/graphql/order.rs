@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::connection::{List, connection, wants_total};
 use super::error::{UserError, answer, outcome, payload, scope};
 use super::scalar::{Decimal, Long, Money, MoneyInput, input_id, input_ids, instant, named_enum};
+use super::shop::Theme;
 use crate::app::caller::{Caller, Topic};
 use crate::app::coupon_use::CouponUse;
 use crate::app::order::{OrderPaymentRecord, OrderPlace, PaymentMethod, Placed};
@@ -207,9 +208,11 @@ impl Order {
     }
     /// After a declined payment: what to say and how to go on.
     async fn decline_page(&self) -> Option<DeclinePage> {
-        self.0.decline_page().map(|page| DeclinePage {
+        self.0.decline_page.clone().map(|page| DeclinePage {
             heading: page.heading,
             text: page.text,
+            html: page.html,
+            theme: page.theme.into(),
             reason: page.reason,
             can_retry: page.can_retry,
         })
@@ -587,8 +590,12 @@ impl From<app::Dispute> for Dispute {
 pub struct Receipt {
     /// Heading.
     pub heading: String,
-    /// A sentence on how to get to what was bought.
+    /// How to get to what was bought, as plain text.
     pub text: String,
+    /// The block of the page as HTML, from the shop's template; what was filled in is escaped. Null where the template has none.
+    pub html: Option<String>,
+    /// How the page looks.
+    pub theme: Theme,
     /// A one-time link that signs in the new account of a guest; empty when it was used, has run out, or is only mailed.
     pub sign_in_url: Option<String>,
     /// For each line what to do next.
@@ -624,6 +631,8 @@ impl From<crate::app::order_view::Receipt> for Receipt {
         Self {
             heading: receipt.heading,
             text: receipt.text,
+            html: receipt.html,
+            theme: receipt.theme.into(),
             sign_in_url: receipt.sign_in_url,
             lines: receipt
                 .lines
@@ -645,8 +654,12 @@ impl From<crate::app::order_view::Receipt> for Receipt {
 pub struct DeclinePage {
     /// Heading.
     pub heading: String,
-    /// What to do.
+    /// What to do, as plain text.
     pub text: String,
+    /// The block of the page as HTML, from the shop's template. Null where the template has none.
+    pub html: Option<String>,
+    /// How the page looks.
+    pub theme: Theme,
     /// The safe reason.
     pub reason: Option<String>,
     /// Whether `paymentRetry` can be called now.
@@ -804,11 +817,12 @@ pub(super) fn parts(look: Lookahead<'_>) -> OrderParts {
     let any = |names: &[&str]| names.iter().any(|name| look.field(name).exists());
     OrderParts {
         buyer: any(&["buyer"]),
-        payments: any(&["payments", "declinePage", "refundable"]),
+        payments: any(&["payments", "refundable"]),
         coupons: any(&["coupons"]),
         refunds: any(&["refunds"]),
         disputes: any(&["disputes"]),
         receipt: any(&["receipt"]),
+        decline_page: any(&["declinePage"]),
         steps: any(&["fulfilment"]),
     }
 }

@@ -9,7 +9,7 @@ use super::catalog::{Archived, Course, Library, Session, Sort, may_read, words};
 use super::connection::{List, connection, wants_total};
 use super::error::{answer, payload, scope};
 use super::group::Group;
-use super::loader::{PricesOf, SkusOf, loaders};
+use super::loader::{FormTextsOf, PricesOf, SkusOf, loaders};
 use super::offer::{AccessTerms, ProductKind};
 use super::price::Price;
 use super::scalar::{input_id, named_enum};
@@ -61,6 +61,24 @@ pub struct ReservedSku {
     current: bool,
     /// Since when it is the product's.
     created_at: DateTime<Utc>,
+}
+
+/// What operators wrote for an order form, in one language.
+#[derive(Debug, Clone, SimpleObject)]
+pub struct FormText {
+    /// The locale, in small letters.
+    locale: String,
+    /// The text, in Markdown.
+    text: String,
+}
+
+/// What to write for an order form, in one language.
+#[derive(Debug, InputObject)]
+pub struct FormTextInput {
+    /// The locale, such as `en` or `pl`.
+    locale: String,
+    /// The text, in Markdown; HTML in it is shown as text. Null takes the text of this locale away.
+    text: Option<String>,
 }
 
 #[Object]
@@ -131,6 +149,12 @@ impl Product {
         self.0.couponable
     }
 
+    /// What operators wrote for its order form, by locale.
+    async fn form_texts(&self, ctx: &Context<'_>) -> async_graphql::Result<Vec<FormText>> {
+        let texts = loaders(ctx)?.list(FormTextsOf(self.0.id)).await?;
+        Ok(texts.into_iter().map(|text| FormText { locale: text.locale, text: text.markdown }).collect())
+    }
+
     /// Its prices now, whatever their windows, in the order of being set.
     async fn prices(&self, ctx: &Context<'_>) -> async_graphql::Result<Vec<Price>> {
         Ok(loaders(ctx)?.list(PricesOf(self.0.id)).await?.into_iter().map(Price::from).collect())
@@ -191,6 +215,8 @@ pub struct ProductUpdateInput {
     couponable: Option<bool>,
     /// What buying it gives, for later orders.
     fulfilment: Option<ProductFulfilment>,
+    /// What the order form says, by locale; the texts of other locales stay.
+    form_texts: Option<Vec<FormTextInput>>,
 }
 
 payload! {
@@ -291,6 +317,7 @@ impl ProductMutation {
                 terms,
                 couponable: input.couponable,
                 fulfilment: input.fulfilment.map(|fulfilment| fulfilment.0),
+                form_texts: input.form_texts.unwrap_or_default().into_iter().map(|text| (text.locale, text.text)).collect(),
             };
             app.product_update(caller, cmd).await
         };

@@ -377,24 +377,25 @@ pub async fn erase(txn: &impl ConnectionTrait, id: AccountId, stamp: DateTime<Ut
     end_links(txn, id, None, now).await
 }
 
-/// Writes a link.
+/// Writes links, each with the hash of its secret.
 ///
 /// # Errors
 /// The database's.
-pub async fn insert_link(txn: &impl ConnectionTrait, link: &Link, secret_hash: &str) -> Result<(), DbErr> {
-    one_time_link::Entity::insert(one_time_link::ActiveModel {
-        id: Set(link.id),
-        account_id: Set(link.account.uuid()),
-        secret_hash: Set(secret_hash.to_owned()),
-        secret_sealed: Set(link.secret_sealed.clone()),
-        road: Set(link.road.name().to_owned()),
-        order_id: Set(link.order.map(OrderId::uuid)),
-        created_at: Set(link.created_at),
-        expires_at: Set(link.expires_at),
-        used_at: Set(link.used_at),
-    })
-    .exec_without_returning(txn)
-    .await?;
+pub async fn insert_links(txn: &impl ConnectionTrait, links: &[(Link, String)]) -> Result<(), DbErr> {
+    for chunk in links.chunks(super::CHUNK) {
+        let rows = chunk.iter().map(|(link, secret_hash)| one_time_link::ActiveModel {
+            id: Set(link.id),
+            account_id: Set(link.account.uuid()),
+            secret_hash: Set(secret_hash.clone()),
+            secret_sealed: Set(link.secret_sealed.clone()),
+            road: Set(link.road.name().to_owned()),
+            order_id: Set(link.order.map(OrderId::uuid)),
+            created_at: Set(link.created_at),
+            expires_at: Set(link.expires_at),
+            used_at: Set(link.used_at),
+        });
+        one_time_link::Entity::insert_many(rows).exec_without_returning(txn).await?;
+    }
     Ok(())
 }
 
@@ -436,25 +437,6 @@ pub async fn end_links(txn: &impl ConnectionTrait, account: AccountId, road: Opt
     }
     update.exec(txn).await?;
     Ok(())
-}
-
-/// A page of the links that wait to be handed to their bearers, the oldest first.
-///
-/// # Errors
-/// The database's, or a row that makes no sense.
-pub async fn waiting_links(
-    db: &impl ConnectionTrait,
-    now: DateTime<Utc>,
-    args: &PageArgs<(Key, Uuid)>,
-    with_total: bool,
-) -> Result<Page<Link>, DbErr> {
-    let select = one_time_link::Entity::find()
-        .filter(one_time_link::Column::Road.eq(Road::Mail.name()))
-        .filter(one_time_link::Column::UsedAt.is_null())
-        .filter(one_time_link::Column::ExpiresAt.gt(now));
-    let order = Order { column: one_time_link::Column::CreatedAt, id: one_time_link::Column::Id, descending: false };
-    let Page { rows, has_next, has_previous, total } = page(db, select, order, args, with_total).await?;
-    Ok(Page { rows: rows.into_iter().map(link_from_row).collect::<Result<_, _>>()?, has_next, has_previous, total })
 }
 
 /// The links that receipts of these orders can still show.

@@ -9,7 +9,7 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::corrupt;
-use crate::outbox::Job;
+use crate::outbox::{Job, Lane, OUTGOING};
 use crate::page::{Page, PageArgs};
 
 /// A job as it stands.
@@ -46,7 +46,7 @@ pub struct Claimed {
     pub tries: u32,
 }
 
-/// Claims up to `limit` due jobs for `owner`, all of them or those of one object: one statement, so that several processes never get the same
+/// Claims up to `limit` due jobs of a lane for `owner`, all of them or those of one object: one statement, so that several processes never get the same
 /// job. Of the due jobs of one object only the oldest can be claimed.
 ///
 /// # Errors
@@ -54,6 +54,7 @@ pub struct Claimed {
 pub async fn claim(
     db: &impl ConnectionTrait,
     owner: &str,
+    lane: Lane,
     object: Option<Uuid>,
     now: DateTime<Utc>,
     lease: TimeDelta,
@@ -67,6 +68,10 @@ pub async fn claim(
             Condition::all()
                 .add(Expr::col((Entity, Column::Status)).eq("QUEUED"))
                 .add(Expr::col((Entity, Column::RunAt)).lte(now))
+                .add(match lane {
+                    Lane::Inside => Expr::col((Entity, Column::Kind)).is_not_in(OUTGOING),
+                    Lane::Outgoing => Expr::col((Entity, Column::Kind)).is_in(OUTGOING),
+                })
                 .add(
                     Condition::any()
                         .add(Expr::col((Entity, Column::LeaseUntil)).is_null())

@@ -70,7 +70,7 @@ async fn ask(router: &Router, query: &str, headers: &[(&str, &str)]) -> Reply {
 
 async fn link(shop: &TestApp, account: &str, road: Road) -> String {
     let txn = shop.app.db.begin().await.expect("a transaction");
-    let link = shop.app.link_create(&txn, AccountId::parse(account).expect("an id"), road).await.expect("a link");
+    let (_, link) = shop.app.link_create(&txn, AccountId::parse(account).expect("an id"), road).await.expect("a link");
     txn.commit().await.expect("committed");
     link.expose_secret().to_owned()
 }

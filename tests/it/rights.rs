@@ -100,6 +100,12 @@ const MUTATIONS: &[(&str, Right)] = &[
     ("tokenTransfer", Owner),
     ("tokenRevoke", Owner),
     ("jobReplay", Scoped("settings:write")),
+    ("webhookEndpointCreate", Scoped("settings:write")),
+    ("webhookEndpointDelete", Scoped("settings:write")),
+    ("webhookReplay", Scoped("settings:write")),
+    ("templateSet", Scoped("settings:write")),
+    ("templatePreview", Scoped("settings:read")),
+    ("shopSettingsUpdate", Scoped("settings:write")),
 ];
 
 /// Every query and who may call it: the others are FORBIDDEN. Queries by id that answer null to others are `Owner`. Add new ones here.
@@ -136,6 +142,11 @@ const QUERIES: &[(&str, Right)] = &[
     ("account", Owner),
     ("accounts", Scoped("settings:read")),
     ("outbox", Scoped("settings:read")),
+    ("webhookEndpoints", Scoped("settings:read")),
+    ("webhookDeliveries", Scoped("settings:read")),
+    ("template", Scoped("settings:read")),
+    ("templates", Scoped("settings:read")),
+    ("shopSettings", Scoped("settings:read")),
     ("serviceKeys", Scoped("settings:read")),
     ("auditLog", ScopedOrManager("settings:read")),
     ("accessExplain", Owner),

@@ -1,0 +1,53 @@
+=== subject
+{{ shop.name }}: your order {{ order.number }}
+=== text
+Hello{% if recipient.name %} {{ recipient.name }}{% endif %},
+
+thank you. Your payment is in, and this is yours now (order {{ order.number }}, {{ order.placed }}):
+{%- for line in lines %}
+
+- {{ line.title }}{% if line.quantity > 1 %} x {{ line.quantity }}{% endif %}: {{ line.total }}
+{%- if line.learner %}
+  for {{ line.learner }}
+{%- endif %}
+{%- for code in line.codes %}
+  {{ code }}
+{%- endfor %}
+{%- if line.more_codes %}
+  and {{ line.more_codes }} more codes; all of them stand on your receipt
+{%- endif %}
+{%- if line.kind == "SEATS" %}
+  Each code opens it for one learner.
+{%- endif %}
+{%- endfor %}
+{% if order.discount %}
+Discount: {{ order.discount }}
+{%- endif %}
+Total: {{ order.total }}
+{% if link %}
+Sign in once by this link, until {{ link_ends }}. It proves that this address is yours; you can choose a password there:
+{{ link }}
+{%- else %}
+Sign in to go on:
+{{ shop.url }}
+{%- endif %}
+{%- if theme.footer %}
+
+{{ theme.footer }}
+{%- endif %}
+=== html
+{% extends "layout.html" %}{% from "parts.html" import button %}
+{% block body %}
+<p>Hello{% if recipient.name %} {{ recipient.name }}{% endif %},</p>
+<p>thank you. Your payment is in, and this is yours now (order <strong>{{ order.number }}</strong>, {{ order.placed }}):</p>
+<ul>
+{% for line in lines %}<li>{{ line.title }}{% if line.quantity > 1 %} × {{ line.quantity }}{% endif %}: {{ line.total }}
+{%- if line.learner %}<br>for {{ line.learner }}{% endif %}
+{%- for code in line.codes %}<br><code>{{ code }}</code>{% endfor %}
+{%- if line.more_codes %}<br>and {{ line.more_codes }} more codes; all of them stand on your receipt{% endif %}
+{%- if line.kind == "SEATS" %}<br>Each code opens it for one learner.{% endif %}</li>
+{% endfor %}</ul>
+<p>{% if order.discount %}Discount: {{ order.discount }}<br>{% endif %}<strong>Total: {{ order.total }}</strong></p>
+{% if link %}<p>The button signs you in once, until {{ link_ends }}. It proves that this address is yours; you can choose a password there.</p>
+{{ button(theme, link, "Sign in") }}{% else %}{{ button(theme, shop.url, "Go to your courses") }}{% endif %}
+{% endblock %}

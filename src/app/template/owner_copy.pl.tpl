@@ -1,0 +1,26 @@
+=== subject
+Sprzedaż: zamówienie {{ order.number }}, {{ order.total }}
+=== text
+Opłacono zamówienie {{ order.number }} z dnia {{ order.placed }}{% if company %} ({{ company }}){% endif %}.
+Kupujący: {{ order.buyer_name or "brak nazwiska" }}{% if order.buyer_email %}, {{ order.buyer_email }}{% endif %}
+{% for line in lines %}
+- {{ line.sku }}, {{ line.title }} x {{ line.quantity }}: {{ line.total }}
+{%- endfor %}
+{% if order.discount %}
+Rabat: {{ order.discount }}
+{%- endif %}
+Razem: {{ order.total }}
+
+Zamówienie zostało zrealizowane w całości. {{ shop.name }}, {{ shop.url }}
+=== html
+{% extends "layout.html" %}{% from "parts.html" import button %}
+{% block body %}
+<p>Opłacono zamówienie <strong>{{ order.number }}</strong> z dnia {{ order.placed }}{% if company %} ({{ company }}){% endif %}.<br>
+Kupujący: {{ order.buyer_name or "brak nazwiska" }}{% if order.buyer_email %}, {{ order.buyer_email }}{% endif %}</p>
+<ul>
+{% for line in lines %}<li>{{ line.sku }}, {{ line.title }} × {{ line.quantity }}: {{ line.total }}</li>
+{% endfor %}</ul>
+<p>{% if order.discount %}Rabat: {{ order.discount }}<br>{% endif %}<strong>Razem: {{ order.total }}</strong></p>
+<p>Zamówienie zostało zrealizowane w całości.</p>
+{{ button(theme, shop.url, "Otwórz sklep") }}
+{% endblock %}
