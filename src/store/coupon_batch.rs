@@ -155,6 +155,6 @@ pub async fn make_void(txn: &DatabaseTransaction, batch: CouponBatchId, most: u3
         let code: (Uuid, String) = (row.try_get_by_index(0)?, row.try_get_by_index(1)?);
         voided.push(code);
     }
-    voided.sort_unstable_by(|one, other| other.0.cmp(&one.0));
+    voided.sort_unstable_by_key(|code| std::cmp::Reverse(code.0));
     Ok(voided.into_iter().map(|(_, code)| code).collect())
 }
