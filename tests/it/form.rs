@@ -175,11 +175,11 @@ async fn forms_show_what_is_to_be_done_next() {
         [("step", "place"), ("cart", &cart), ("secret", &secret), ("amount", "149.00"), ("currency", "USD"), ("gateway", "manual")];
     let waiting = send(&server, "/form/RUST-PATH?locale=en", &fields, StatusCode::OK).await;
     assert!(waiting.contains("Your payment is not in yet"), "{waiting}");
-    let free = send(&server, "/form/WELCOME?locale=en", &typed, StatusCode::OK).await;
+    let free = send(&server, "/form/C-WELCOME?locale=en", &typed, StatusCode::OK).await;
     assert!(!free.contains("type=\"radio\""), "{free}");
     let (cart, secret) = (field(&free, "cart"), field(&free, "secret"));
     let fields = [("step", "place"), ("cart", &cart), ("secret", &secret), ("amount", "0.00"), ("currency", "USD")];
-    let given = send(&server, "/form/WELCOME?locale=en", &fields, StatusCode::OK).await;
+    let given = send(&server, "/form/C-WELCOME?locale=en", &fields, StatusCode::OK).await;
     assert!(given.contains("Thank you for order"), "{given}");
     server.stop().await;
 }

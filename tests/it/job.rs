@@ -70,6 +70,8 @@ async fn a_job_that_takes_long_stays_in_hand() {
         gateways.0[0].gateway = Arc::new(Slow(sandbox, slow));
     })
     .await;
+    // What comes round every hour is out of the way.
+    shop.jobs().await;
     shop.shelf("L-1", "55.00", &["Rust"]).await;
     let (cart, secret) = shop.guest_cart(&["L-1"]).await;
     let guest = shop.guest_with(&secret);

@@ -9,6 +9,7 @@ use bursar::config::MailSettings;
 use bursar::smtp::Smtp;
 use chrono::TimeDelta;
 use domain::TokenId;
+use domain::mail::TemplateKind;
 use domain::text::Email;
 use entity::{mail, shop_choice};
 use sea_orm::{ActiveModelTrait, ActiveValue::Set, EntityTrait, PaginatorTrait};
@@ -436,13 +437,16 @@ async fn c49_markup_in_a_name_is_text_in_every_mail() {
         assert!(text.contains(EVIL), "{text}");
     }
     // And each kind, in each language that is shipped, from made-up facts.
-    for kind in domain::mail::TemplateKind::ALL {
+    for kind in TemplateKind::ALL {
         for locale in ["en", "pl"] {
             let input = json!({ "kind": kind.name(), "locale": locale });
             let preview = shop.act(&shop.operator(), "templatePreview", input, "preview { subject text html }").await["preview"].clone();
             let html = words(&preview["html"]);
-            assert_eq!(html.matches("<a ").count(), 1, "{kind} {locale}: {html}");
-            assert!(words(&preview["text"]).contains("127.0.0.1:8080"), "{kind} {locale}");
+            // A page stands in the shop; a mail has to lead there.
+            if !matches!(kind, TemplateKind::ReceiptPage | TemplateKind::DeclinePage) {
+                assert_eq!(html.matches("<a ").count(), 1, "{kind} {locale}: {html}");
+                assert!(words(&preview["text"]).contains("127.0.0.1:8080"), "{kind} {locale}");
+            }
             assert!(!words(&preview["text"]).contains("\n\n\n"), "{kind} {locale}: {}", words(&preview["text"]));
         }
     }
@@ -896,9 +900,8 @@ async fn r24_mails_arrive_at_a_mail_server_of_another_make() {
     app.run_due_jobs().await.expect("the jobs run");
     let mail = shop.mail_of("ORDER_CONFIRMATION").await;
     assert_eq!((&mail["state"], &mail["tries"]), (&json!("SENT"), &json!(4)), "{mail:#}");
-    let slow: Value = serde_json::from_str(&line()).expect("JSON");
+    // This server drops a message whose sender hangs up before it was taken.
     let told: Value = serde_json::from_str(&line()).expect("JSON");
-    assert_eq!(slow, told, "the same message again");
     assert_eq!((&told["to"], &told["from"], &told["defects"]), (&json!(["Ann@example.test"]), &json!("shop@shop.example"), &json!([])));
     assert_eq!((&told["subject"], &told["id"]), (&mail["subject"], &json!(format!("<{}@shop.example>", words(&mail["id"])))));
     let plain = |text: &Value| words(text).replace("\r\n", "\n").trim_end().to_owned();
