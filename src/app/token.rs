@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::caller::{Caller, Topic, Who};
 use super::grant::NewGrant;
+use super::mail::Handover;
 use super::secrets::Purpose;
 use super::{Answer, App, Object, entropy};
 use crate::error::{Code, Error, Faults, Result};
@@ -170,13 +171,18 @@ impl App {
             }
             assigned.push(seat.token);
         }
-        let changes = store::token::by_ids(&txn, &assigned).await?.into_iter().map(|token| {
+        let tokens = store::token::by_ids(&txn, &assigned).await?;
+        let company_of: HashMap<TokenId, Option<CompanyId>> = tokens.iter().map(|token| (token.id, token.company)).collect();
+        let handover = |(token, person): (&TokenId, &NewPerson)| handed(*token, person, company_of.get(token).copied().flatten());
+        self.mail_handovers(&txn, &assigned.iter().zip(&persons).map(handover).collect::<Vec<_>>()).await?;
+        let changes = tokens.into_iter().map(|token| {
             let new = json!({ "status": token.status, "assignedTo": token.assigned_to });
             (object(&token), Some(json!({ "status": TokenStatus::Free })), Some(new))
         });
         self.audit_all(&txn, caller, "tokenAssign", changes.collect()).await?;
         store::idempotency::finish(&txn, &scope, serde_json::to_value(&assigned)?).await?;
         txn.commit().await?;
+        self.woken();
         Ok(Answer { value: self.token_views(caller, &assigned).await?, replayed: false })
     }
 
@@ -278,7 +284,9 @@ impl App {
                 }
                 let (old, new) = (json!({ "status": token.status }), json!({ "assignedTo": person.id }));
                 self.audit(&txn, caller, operation, object(&token), Some(old), Some(new)).await?;
+                self.mail_handovers(&txn, &[handed(id, person, token.company)]).await?;
                 txn.commit().await?;
+                self.woken();
                 return self.token_view(caller, id).await;
             }
         }
@@ -301,7 +309,11 @@ impl App {
         }
         let (old, new) = (json!({ "status": token.status }), json!({ "fresh": fresh.id, "seat": fresh.seat }));
         self.audit(&txn, caller, operation, object(&token), Some(old), Some(new)).await?;
+        if let Some(person) = &to {
+            self.mail_handovers(&txn, &[handed(fresh.id, person, token.company)]).await?;
+        }
         txn.commit().await?;
+        self.woken();
         self.token_view(caller, fresh.id).await
     }
 
@@ -383,6 +395,11 @@ impl App {
         };
         tokens.into_iter().map(view).collect()
     }
+}
+
+/// The mail that hands a seat over.
+fn handed(token: TokenId, to: &NewPerson, company: Option<CompanyId>) -> Handover {
+    Handover { token, to: to.email.clone(), name: to.name.clone(), company }
 }
 
 /// Whether the caller may hand the token out, and so sees its code: whoever bought it, unless they did so as a manager of its company; managers

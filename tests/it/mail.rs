@@ -4,13 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bursar::app::caller::Caller;
-use bursar::app::mail::Handover;
 use bursar::config::MailSettings;
 use bursar::smtp::Smtp;
 use chrono::TimeDelta;
-use domain::TokenId;
 use domain::mail::TemplateKind;
-use domain::text::Email;
 use entity::{mail, shop_choice};
 use sea_orm::{ActiveModelTrait, ActiveValue::Set, EntityTrait, PaginatorTrait};
 use serde_json::{Value, json};
@@ -351,19 +348,12 @@ async fn a_seat_is_handed_over_by_mail() {
     let lines = json!([{ "productId": product, "quantity": 2, "for": { "seats": true } }]);
     shop.act(&ann, "cartLinesSet", json!({ "cartId": cart, "lines": lines }), "").await;
     shop.act(&ann, "cartBuyerSet", json!({ "cartId": cart, "email": "ann@example.test", "name": "Ann Lee" }), "").await;
-    shop.place(&ann, &cart, "298.00 USD", "approve").await;
-    let data = shop.ok(&ann, "{ tokens(first: 10) { nodes { id code } } }", json!({})).await;
-    let seats = data["tokens"]["nodes"].as_array().expect("a list").clone();
-    let handover = |seat: &Value, to: &str| Handover {
-        token: TokenId::parse(words(&seat["id"])).expect("an id"),
-        to: Email::parse(to).expect("an address"),
-        name: None,
-        company: None,
-    };
-    let handovers = [handover(&seats[0], "bo@example.test"), handover(&seats[1], "cy@example.test")];
-    let txn = shop.app.db.begin().await.expect("a transaction");
-    shop.app.mail_handovers(&txn, &handovers).await.expect("queued");
-    txn.commit().await.expect("committed");
+    let order = shop.place(&ann, &cart, "298.00 USD", "approve").await;
+    let learners = json!([{ "email": "bo@example.test" }, { "email": "cy@example.test" }]);
+    let input = json!({ "orderId": order["id"], "learners": learners, "idempotencyKey": "hand out" });
+    let assigned = shop.act(&ann, "tokenAssign", input, "tokens { id code assignedTo { email } }").await["tokens"].clone();
+    let seats = assigned.as_array().expect("a list").clone();
+    assert_eq!(seats[0]["assignedTo"]["email"], "bo@example.test");
     let (_, token) = shop.sign_up("cy@example.test").await;
     shop.act(&shop.bearer(&token).await, "tokenRedeem", json!({ "code": seats[1]["code"], "idempotencyKey": "mine" }), "").await;
     shop.jobs().await;
