@@ -6,7 +6,6 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
-use domain::account::Road;
 use domain::cart::For;
 use domain::catalog::{CourseKind, Fulfilment, ProductKind};
 use domain::enrolling::{Decision, Facts, decide};
@@ -261,7 +260,7 @@ impl App {
         };
         if let (Some(order), None) = (order, known) {
             // The learner gets in by it; it proves the address, too.
-            self.link_create(&txn, account, Road::Mail).await?;
+            self.mail_link(&txn, account, &email, name.as_deref()).await?;
             tracing::debug!(%account, %order, "an account was made for a learner who was enrolled");
         }
         let held = store::entitlement::of_accounts_to(&txn, &[account], &[aim.target.uuid()]).await?;
