@@ -146,9 +146,9 @@ pub struct CouponRulesInput {
     starts_at: MaybeUndefined<DateTime<Utc>>,
     /// Until when it works, exclusive.
     ends_at: MaybeUndefined<DateTime<Utc>>,
-    /// The first day that it works, in the shop's zone.
+    /// The first day that it works, in the zone of its companies if they share one, else in the shop's.
     first_day: MaybeUndefined<NaiveDate>,
-    /// The last day that it works, in the shop's zone; all of that day still belongs to it.
+    /// The last day that it works, in the same zone; all of that day still belongs to it.
     last_day: MaybeUndefined<NaiveDate>,
     /// How often it can be used; without end unless given.
     total_uses: MaybeUndefined<i64>,
