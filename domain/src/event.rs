@@ -144,7 +144,8 @@ mod tests {
             ("fd12:3456::1", false),
             ("fe80::1", false),
             ("ff02::1", false),
-            ("3fff:1::1", true),
+            ("3fff:1::1", false),
+            ("3fff:1000::1", true),
             ("3fff:0:1::", false),
         ] {
             assert_eq!(is_public(address.parse().expect("an address")), public, "{address}");

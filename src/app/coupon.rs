@@ -514,6 +514,27 @@ impl App {
         Ok(store::coupon_rule::version_page(self.db.read(), coupon, args, with_total).await?)
     }
 
+    /// The first uses of each of these coupons, for lists inside of what the caller may see.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn coupons_first_uses(&self, coupons: &[CouponId], first: u32, with_total: bool) -> Result<HashMap<CouponId, Page<UseRow>>> {
+        Ok(store::coupon_rule::first_uses(self.db.read(), coupons, first, with_total).await?)
+    }
+
+    /// The first versions of each of these coupons, for lists inside of what the caller may see.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn coupons_first_versions(
+        &self,
+        coupons: &[CouponId],
+        first: u32,
+        with_total: bool,
+    ) -> Result<HashMap<CouponId, Page<CouponVersion>>> {
+        Ok(store::coupon_rule::first_versions(self.db.read(), coupons, first, with_total).await?)
+    }
+
     /// A page of coupons with what each did in a period, the newest coupon first.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use super::cart_coupon::CouponStatus;
 use super::connection::{List, connection, wants_total};
 use super::coupon_rule::{CouponAudience, CouponKind, CouponRules, CouponRulesInput};
 use super::error::{UserError, UserErrorCode, answer, outcome, payload, scope};
-use super::loader::{BatchesOf, ChosenOf, loaders};
+use super::loader::{BatchesOf, ChosenOf, FirstUses, FirstVersions, loaders};
 use super::order::{CouponUseState, OrderStatus};
 use super::scalar::{Long, Money, input_id, instant};
 use crate::app::caller::Topic;
@@ -261,27 +261,28 @@ impl Coupon {
     /// Its uses with their orders, the latest first; those that were given back too.
     async fn uses(&self, ctx: &Context<'_>, first: Option<i32>, after: Option<String>) -> async_graphql::Result<List<CouponUse>> {
         let (app, caller) = scope(ctx)?;
-        answer(
-            async {
-                let list = ListName::new("couponUses", &self.0.id)?;
-                let page = app.coupon_uses(caller, self.0.id, &list.args(first, after.as_deref())?, wants_total(ctx)).await?;
-                connection(&list, page, app::use_key, CouponUse::from)
-            }
-            .await,
-        )
+        answer(caller.require(Topic::Coupons.read()))?;
+        let list = answer(ListName::new("couponUses", &self.0.id))?;
+        let (args, total) = (answer(list.args(first, after.as_deref()))?, wants_total(ctx));
+        let page = match &args.after {
+            // A cursor is of one coupon's list only.
+            Some(_) => answer(app.coupon_uses(caller, self.0.id, &args, total).await)?,
+            None => loaders(ctx)?.page(FirstUses(self.0.id, args.first, total)).await?,
+        };
+        answer(connection(&list, page, app::use_key, CouponUse::from))
     }
 
     /// Everything that it was, the latest version first.
     async fn versions(&self, ctx: &Context<'_>, first: Option<i32>, after: Option<String>) -> async_graphql::Result<List<CouponVersion>> {
         let (app, caller) = scope(ctx)?;
-        answer(
-            async {
-                let list = ListName::new("couponVersions", &self.0.id)?;
-                let page = app.coupon_versions(caller, self.0.id, &list.args(first, after.as_deref())?, wants_total(ctx)).await?;
-                connection(&list, page, |version| version.version, CouponVersion::from)
-            }
-            .await,
-        )
+        answer(caller.require(Topic::Coupons.read()))?;
+        let list = answer(ListName::new("couponVersions", &self.0.id))?;
+        let (args, total) = (answer(list.args(first, after.as_deref()))?, wants_total(ctx));
+        let page = match &args.after {
+            Some(_) => answer(app.coupon_versions(caller, self.0.id, &args, total).await)?,
+            None => loaders(ctx)?.page(FirstVersions(self.0.id, args.first, total)).await?,
+        };
+        answer(connection(&list, page, |version| version.version, CouponVersion::from))
     }
 
     /// When it was created.

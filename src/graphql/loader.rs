@@ -26,6 +26,8 @@ use super::error::{refusal, top_level};
 use crate::app::App;
 use crate::app::caller::Caller;
 use crate::app::{catalog, coupon, coupon_batch, group, learning, price, product};
+use crate::internal;
+use crate::page::Page;
 
 /// Most keys of one batch: as many as one statement names.
 const BATCH: usize = 1_000;
@@ -74,6 +76,20 @@ impl Loaders {
     }
 }
 
+impl Loaders {
+    /// The page that belongs to `key`; every key has one.
+    ///
+    /// # Errors
+    /// What loading met, as a top-level error.
+    pub async fn page<K, V>(&self, key: K) -> async_graphql::Result<Page<V>>
+    where
+        K: Send + Sync + Hash + Eq + Clone + 'static,
+        Batch: Loader<K, Error = async_graphql::Error, Value = Page<V>>,
+    {
+        self.0.load_one(key).await?.ok_or_else(|| top_level(internal!("a page was not loaded")))
+    }
+}
+
 /// The product that sells a thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ProductOf(pub Uuid);
@@ -118,6 +134,14 @@ pub struct BatchesOf(pub CouponId);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct AttributesOf(pub AccountId);
 
+/// The first page of what belongs to a coupon: how many rows, and whether all are to be counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FirstUses(pub CouponId, pub u32, pub bool);
+
+/// The same of its versions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FirstVersions(pub CouponId, pub u32, pub bool);
+
 /// The results of an enrollment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ResultsOf(pub EnrollmentId);
@@ -150,6 +174,34 @@ macro_rules! loads_of {
             }
         })*
     };
+}
+
+/// The same for first pages: keys that ask for pages of one size are loaded at once.
+macro_rules! loads_pages_of {
+    ($($key:ident => $value:ty, $method:ident;)*) => {
+        $(impl Loader<$key> for Batch {
+            type Value = Page<$value>;
+            type Error = async_graphql::Error;
+
+            async fn load(&self, keys: &[$key]) -> Result<HashMap<$key, Page<$value>>, Self::Error> {
+                let mut asked: HashMap<(u32, bool), Vec<CouponId>> = HashMap::new();
+                for key in keys {
+                    asked.entry((key.1, key.2)).or_default().push(key.0);
+                }
+                let mut found = HashMap::new();
+                for ((first, total), ids) in asked {
+                    let pages = self.0.$method(&ids, first, total).await.map_err(top_level)?;
+                    found.extend(pages.into_iter().map(|(id, page)| ($key(id, first, total), page)));
+                }
+                Ok(found)
+            }
+        })*
+    };
+}
+
+loads_pages_of! {
+    FirstUses => coupon::UseRow, coupons_first_uses;
+    FirstVersions => coupon::CouponVersion, coupons_first_versions;
 }
 
 loads! {

@@ -11,7 +11,7 @@ use domain::order::OrderStatus;
 use domain::{CompanyId, CouponBatchId, CouponCodeId, CouponId, Currency, Money};
 use entity::{coupon, coupon_code, coupon_use, coupon_version, order, order_line};
 use sea_orm::ActiveValue::{Set, Unchanged};
-use sea_orm::sea_query::{Expr, ExprTrait as _, LockType, OnConflict, Query, SelectStatement};
+use sea_orm::sea_query::{Expr, ExprTrait as _, Func, LockType, OnConflict, Order as SortOrder, Query, SelectStatement, WindowStatement};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
     QuerySelect, QueryTrait,
@@ -455,13 +455,81 @@ pub async fn use_page(
     let select = coupon_use::Entity::find().filter(coupon_use::Column::CouponId.eq(coupon.uuid()));
     let latest = Order { column: coupon_use::Column::CreatedAt, id: coupon_use::Column::Id, descending: true };
     let page = page(db, select, latest, args, with_total).await?;
-    let ids: Vec<Uuid> = page.rows.iter().map(|row| row.order_id).collect();
-    let orders: HashMap<Uuid, order::Model> =
-        rows_in::<order::Entity>(db, order::Column::Id, &ids).await?.into_iter().map(|row| (row.id, row)).collect();
-    all_known(page, |row| {
-        let order = orders.get(&row.order_id).ok_or_else(|| corrupt(format_args!("a use of no order: {}", row.id)))?;
-        Ok(UseRow { order_number: order.number.clone(), order_status: status_of(order)?, used: use_from(row)? })
-    })
+    let orders = orders_of(db, &page.rows).await?;
+    all_known(page, |row| use_row(&orders, row))
+}
+
+async fn orders_of(db: &impl ConnectionTrait, uses: &[coupon_use::Model]) -> Result<HashMap<Uuid, order::Model>, DbErr> {
+    let ids: Vec<Uuid> = uses.iter().map(|row| row.order_id).collect();
+    Ok(rows_in::<order::Entity>(db, order::Column::Id, &ids).await?.into_iter().map(|row| (row.id, row)).collect())
+}
+
+fn use_row(orders: &HashMap<Uuid, order::Model>, row: coupon_use::Model) -> Result<UseRow, DbErr> {
+    let order = orders.get(&row.order_id).ok_or_else(|| corrupt(format_args!("a use of no order: {}", row.id)))?;
+    Ok(UseRow { order_number: order.number.clone(), order_status: status_of(order)?, used: use_from(row)? })
+}
+
+/// The first page of the uses of each of these coupons, the latest first, whatever their number in so many statements.
+///
+/// # Errors
+/// The database's, or a row that makes no sense.
+pub async fn first_uses(
+    db: &impl ConnectionTrait,
+    coupons: &[CouponId],
+    first: u32,
+    with_total: bool,
+) -> Result<HashMap<CouponId, Page<UseRow>>, DbErr> {
+    use coupon_use::Column;
+    let args = PageArgs { first, after: None };
+    if let [coupon] = coupons {
+        return Ok(HashMap::from([(*coupon, use_page(db, *coupon, &args, with_total).await?)]));
+    }
+    let latest = WindowStatement::partition_by(Column::CouponId)
+        .order_by(Column::CreatedAt, SortOrder::Desc)
+        .order_by(Column::Id, SortOrder::Desc)
+        .take();
+    let placed = Query::select()
+        .column(Column::Id)
+        .expr_window_as(Func::cust("ROW_NUMBER"), latest, "place")
+        .from(coupon_use::Entity)
+        .and_where(Column::CouponId.is_in(uuids(coupons)))
+        .take();
+    let rows = coupon_use::Entity::find()
+        .filter(Column::Id.in_subquery(nearest(placed, first)))
+        .order_by_desc(Column::CreatedAt)
+        .order_by_desc(Column::Id)
+        .all(db)
+        .await?;
+    let orders = orders_of(db, &rows).await?;
+    let totals = if with_total {
+        let counted = coupon_use::Entity::find().select_only().column(Column::CouponId).column_as(Column::Id.count(), "uses");
+        counted.filter(Column::CouponId.is_in(uuids(coupons))).group_by(Column::CouponId).into_tuple().all(db).await?
+    } else {
+        Vec::new()
+    };
+    let pages = by_coupon(coupons, rows, |row| row.coupon_id, &args, with_total.then_some(&totals));
+    pages.into_iter().map(|(coupon, page)| Ok((coupon, all_known(page, |row| use_row(&orders, row))?))).collect()
+}
+
+/// The ids of the rows that stand at most one behind the first so many of their coupon.
+fn nearest(placed: SelectStatement, first: u32) -> SelectStatement {
+    Query::select().column("id").from_subquery(placed, "placed").and_where(Expr::col("place").lte(i64::from(first) + 1)).take()
+}
+
+/// Rows of several coupons as a page for each.
+fn by_coupon<R>(
+    coupons: &[CouponId],
+    rows: Vec<R>,
+    coupon_of: impl Fn(&R) -> Uuid,
+    args: &PageArgs<(Key, Uuid)>,
+    totals: Option<&Vec<(Uuid, i64)>>,
+) -> HashMap<CouponId, Page<R>> {
+    let mut of: HashMap<Uuid, Vec<R>> = HashMap::new();
+    for row in rows {
+        of.entry(coupon_of(&row)).or_default().push(row);
+    }
+    let total = |id: Uuid| totals.map(|totals| totals.iter().find(|(of, _)| *of == id).map_or(0, |(_, total)| *total));
+    coupons.iter().map(|id| (*id, Page::cut(of.remove(&id.uuid()).unwrap_or_default(), args, total(id.uuid())))).collect()
 }
 
 /// A page of the versions of a coupon, the latest first.
@@ -480,16 +548,48 @@ pub async fn version_page(
         select = select.filter(coupon_version::Column::Version.lt(after));
     }
     let rows = select.order_by_desc(coupon_version::Column::Version).limit(u64::from(args.first) + 1).all(db).await?;
-    all_known(Page::cut(rows, args, total), |row| {
-        Ok(CouponVersion {
-            version: row.version,
-            name: row.name,
-            rules: serde_json::from_value(row.rules).map_err(corrupt)?,
-            active: row.active,
-            actor: row.actor,
-            recorded_at: row.recorded_at,
-        })
+    all_known(Page::cut(rows, args, total), version_from)
+}
+
+fn version_from(row: coupon_version::Model) -> Result<CouponVersion, DbErr> {
+    Ok(CouponVersion {
+        version: row.version,
+        name: row.name,
+        rules: serde_json::from_value(row.rules).map_err(corrupt)?,
+        active: row.active,
+        actor: row.actor,
+        recorded_at: row.recorded_at,
     })
+}
+
+/// The first page of the versions of each of these coupons, the latest first. Versions are numbered without gaps, so the first so many of each are
+/// known by the coupon's own number.
+///
+/// # Errors
+/// The database's, or a row that makes no sense.
+pub async fn first_versions(
+    db: &impl ConnectionTrait,
+    coupons: &[CouponId],
+    first: u32,
+    with_total: bool,
+) -> Result<HashMap<CouponId, Page<CouponVersion>>, DbErr> {
+    let own = Expr::col((coupon::Entity, coupon::Column::Version)).sub(i64::from(first));
+    let mut select = coupon_version::Entity::find();
+    QueryTrait::query(&mut select).inner_join(
+        coupon::Entity,
+        Expr::col((coupon::Entity, coupon::Column::Id)).equals((coupon_version::Entity, coupon_version::Column::CouponId)),
+    );
+    let rows = select
+        .filter(coupon_version::Column::CouponId.is_in(uuids(coupons)))
+        .filter(Expr::col((coupon_version::Entity, coupon_version::Column::Version)).gte(own))
+        .order_by_desc(coupon_version::Column::Version)
+        .all(db)
+        .await?;
+    // The latest version counts those before it.
+    let totals: Vec<(Uuid, i64)> = rows.iter().rev().map(|row| (row.coupon_id, row.version)).collect();
+    let latest = totals.into_iter().collect::<HashMap<_, _>>().into_iter().collect();
+    let pages = by_coupon(coupons, rows, |row| row.coupon_id, &PageArgs { first, after: None }, with_total.then_some(&latest));
+    pages.into_iter().map(|(coupon, page)| Ok((coupon, all_known(page, version_from)?))).collect()
 }
 
 /// A page of coupons with what each did in a period, the newest coupon first: three statements, one more where all are counted.

@@ -32,6 +32,12 @@ async fn ten_percent(shop: &TestApp, code: &str, more: Value) -> String {
     id(&made(shop, input).await)
 }
 
+/// The id of the coupon that has this code.
+async fn coupon_of(shop: &TestApp, code: &str) -> Value {
+    let query = "query($code: String) { coupon(code: $code) { id } }";
+    shop.ok(&shop.operator(), query, json!({ "code": code })).await["coupon"]["id"].clone()
+}
+
 async fn changed(shop: &TestApp, input: Value) -> Value {
     shop.act(&shop.operator(), "couponUpdate", input, &shown()).await["coupon"].clone()
 }
@@ -264,11 +270,28 @@ async fn a_list_of_coupons_is_a_fixed_number_of_statements() {
     for number in 0..100 {
         ten_percent(&shop, &format!("C{number}"), json!({})).await;
     }
-    let query = "query($first: Int) { coupons(first: $first) { nodes { codes prefixes batches { id } } } }";
+    let query = "query($first: Int) { coupons(first: $first) { nodes { codes prefixes batches { id }
+        versions(first: 1) { totalCount nodes { version } } uses(first: 1) { totalCount nodes { code } pageInfo { hasNextPage } } } } }";
+    shop.shelf("A", "20.00", &["One"]).await;
+    for (number, code) in ["C99", "C98", "C98"].iter().enumerate() {
+        bought(&shop, "A", code, &format!("ann{number}@example.test"), "18.00 USD").await;
+    }
+    changed(&shop, json!({ "id": coupon_of(&shop, "C98").await, "name": "Changed" })).await;
     for first in [1, 40, 100] {
         let (answer, count) = shop.counted(&shop.operator(), query, json!({ "first": first })).await;
-        assert_eq!(answer["data"]["coupons"]["nodes"].as_array().expect("nodes").len(), first);
-        assert_eq!(count, 3, "of {first}");
+        let nodes = answer["data"]["coupons"]["nodes"].as_array().expect("nodes").clone();
+        assert_eq!(nodes.len(), first);
+        assert_eq!(count, 7, "of {first}");
+        let told = |node: &Value| {
+            let [versions, uses] = ["versions", "uses"].map(|list| (node[list]["totalCount"].clone(), node[list]["nodes"].clone()));
+            (versions, uses, node["uses"]["pageInfo"]["hasNextPage"].clone())
+        };
+        let (version, used) = (|number: u32| json!([{ "version": number }]), |code: &str| json!([{ "code": code }]));
+        assert_eq!(told(&nodes[0]), ((json!(1), version(1)), (json!(1), used("C99")), json!(false)));
+        if first > 1 {
+            assert_eq!(told(&nodes[1]), ((json!(2), version(2)), (json!(2), used("C98")), json!(true)));
+            assert_eq!(told(&nodes[2]), ((json!(1), version(1)), (json!(0), json!([])), json!(false)));
+        }
     }
     let report = "{ couponReport(filter: { from: \"2026-02-01T00:00:00Z\", until: \"2026-01-01T00:00:00Z\" }) { totalCount } }";
     assert_eq!(shop.top_level_code(&shop.operator(), report, json!({})).await, "BAD_INPUT");
