@@ -57,6 +57,7 @@ pub mod price;
 pub mod product;
 pub mod reconciliation;
 pub mod refund;
+pub mod resource;
 mod seat;
 pub mod secrets;
 pub mod seed;

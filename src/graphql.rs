@@ -32,6 +32,7 @@ pub mod order;
 pub mod price;
 pub mod product;
 pub mod reconciliation;
+pub mod resource;
 pub mod scalar;
 mod shape;
 pub mod shop;
@@ -43,6 +44,7 @@ pub struct Query(
     shop::ShopQuery,
     node::NodeQuery,
     catalog::CatalogQuery,
+    resource::ResourceQuery,
     group::GroupQuery,
     product::ProductQuery,
     price::PriceQuery,
@@ -67,6 +69,7 @@ pub struct Query(
 #[derive(MergedObject, Default)]
 pub struct Mutation(
     catalog::CatalogMutation,
+    resource::ResourceMutation,
     group::GroupMutation,
     product::ProductMutation,
     price::PriceMutation,

@@ -46,6 +46,7 @@ pub mod price;
 pub mod product;
 pub mod reading;
 pub mod reconciliation;
+pub mod resource;
 pub mod search;
 pub mod seat;
 pub mod template;

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::id::{AccountId, CourseId, EntitlementId, GroupId, LibraryId, SessionId};
+use crate::id::{AccountId, CourseId, EntitlementId, GroupId, LibraryId, ResourceId, SessionId};
 use crate::refusal::{Code, Reason};
 use crate::terms::{Anchor, Terms, TermsRefusal};
 
@@ -24,6 +24,8 @@ named! {
         Group = "GROUP",
         /// A dated session of an event.
         Session = "SESSION",
+        /// One item inside a course.
+        Resource = "RESOURCE",
     }
 }
 
@@ -38,6 +40,8 @@ pub enum Target {
     Group(GroupId),
     /// A dated session: its event.
     Session(SessionId),
+    /// One item inside a course, and nothing else of the course.
+    Resource(ResourceId),
 }
 
 impl Target {
@@ -48,6 +52,7 @@ impl Target {
             TargetKind::Library => Self::Library(LibraryId::new(uuid)),
             TargetKind::Group => Self::Group(GroupId::new(uuid)),
             TargetKind::Session => Self::Session(SessionId::new(uuid)),
+            TargetKind::Resource => Self::Resource(ResourceId::new(uuid)),
         }
     }
 
@@ -58,6 +63,7 @@ impl Target {
             Self::Library(_) => TargetKind::Library,
             Self::Group(_) => TargetKind::Group,
             Self::Session(_) => TargetKind::Session,
+            Self::Resource(_) => TargetKind::Resource,
         }
     }
 
@@ -68,6 +74,7 @@ impl Target {
             Self::Library(id) => id.uuid(),
             Self::Group(id) => id.uuid(),
             Self::Session(id) => id.uuid(),
+            Self::Resource(id) => id.uuid(),
         }
     }
 }
@@ -83,6 +90,8 @@ named! {
         Bypass = "BYPASS",
         /// Somebody of the shop, by hand.
         Hand = "HAND",
+        /// Credits: the renting of a resource, or a renewal.
+        Rental = "RENTAL",
     }
 }
 
@@ -710,7 +719,7 @@ mod tests {
             TargetKind::Course => ProductKind::Course,
             TargetKind::Library => ProductKind::Library,
             TargetKind::Group => ProductKind::Group,
-            TargetKind::Session => ProductKind::Session,
+            TargetKind::Session | TargetKind::Resource => ProductKind::Session,
         };
         Grant {
             id: EntitlementId::new(Uuid::from_u128(number)),

@@ -142,6 +142,8 @@ kinds! {
     ProviderKind ProviderId "pro";
     /// A course.
     CourseKind CourseId "crs";
+    /// A resource: one item inside a course.
+    ResourceKind ResourceId "res";
     /// A dated session of an event.
     SessionKind SessionId "ses";
     /// A library.
@@ -176,6 +178,8 @@ kinds! {
     CouponCodeKind CouponCodeId "cod";
     /// A batch of codes.
     CouponBatchKind CouponBatchId "bat";
+    /// A rental: a resource that was opened for some days.
+    RentalKind RentalId "ren";
     /// A service key.
     ServiceKeyKind ServiceKeyId "key";
     /// An event.

@@ -13,6 +13,7 @@
 //! - [`pricing`]: the price of an offer as the steps it is computed from.
 //! - [`cart`]: lines, merging, what stands wrong, whether it can be placed.
 //! - [`coupon`]: the rule behind a code, what it gives a cart line by line, or why it gives nothing; its uses and batches of codes.
+//! - [`rental`]: resources that are rented for credits: whether one is open, what opening it takes.
 //! - [`person`]: postal addresses.
 //! - [`event`]: what other systems are told, and which addresses are anybody's.
 //! - [`mail`]: what mails are for, their languages, when they are tried again.
@@ -49,6 +50,7 @@ pub mod pricing;
 pub mod reconciliation;
 pub mod refund;
 pub mod refusal;
+pub mod rental;
 pub mod seat;
 pub mod terms;
 pub mod text;

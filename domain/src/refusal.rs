@@ -189,6 +189,10 @@ named! {
         TokenVoid = "TOKEN_VOID",
         /// Fewer seats are free than are to be handed out.
         TooFewTokens = "TOO_FEW_TOKENS",
+        /// A resource costs another number of credits than was agreed to.
+        CostChanged = "COST_CHANGED",
+        /// There is nothing to pay: it is open without credits.
+        NothingToPay = "NOTHING_TO_PAY",
         /// The learner has no live grant.
         PaymentRequired = "PAYMENT_REQUIRED",
         /// An earlier course of the library has to be passed first.

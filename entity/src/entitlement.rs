@@ -11,12 +11,12 @@ pub struct Model {
     pub id: Uuid,
     /// Learner.
     pub account_id: Uuid,
-    /// LIBRARY, COURSE, SESSION or GROUP.
+    /// LIBRARY, COURSE, SESSION, GROUP or RESOURCE.
     #[sea_orm(column_type = "Text")]
     pub target_kind: String,
     /// What it opens.
     pub target_id: Uuid,
-    /// ORDER_LINE, TOKEN, BYPASS or HAND.
+    /// ORDER_LINE, TOKEN, BYPASS, HAND or RENTAL.
     #[sea_orm(column_type = "Text")]
     pub source_kind: String,
     /// The line, token or other thing that gave it.

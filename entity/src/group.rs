@@ -34,6 +34,8 @@ pub struct Model {
     pub rule_value: Option<String>,
     /// Whether membership is sold; given at creation only.
     pub commerce: bool,
+    /// Whether members open resources without credits, as far as ordinary access goes.
+    pub ignores_credits: bool,
     /// When it was created.
     pub created_at: DateTimeUtc,
     /// When it last changed.

@@ -494,7 +494,7 @@ impl App {
 }
 
 /// The course of an input, if it may be changed.
-async fn live_course(txn: &DatabaseTransaction, id: CourseId, field: &str) -> Result<Course> {
+pub(super) async fn live_course(txn: &DatabaseTransaction, id: CourseId, field: &str) -> Result<Course> {
     let course = store::catalog::courses(txn, &[id]).await?.pop().ok_or_else(|| Error::not_found(field, "course"))?;
     if course.archived_at.is_some() { Err(archived(field, "course")) } else { Ok(course) }
 }
@@ -911,7 +911,7 @@ fn archiving(held: Option<DateTime<Utc>>, wanted: Option<bool>, now: DateTime<Ut
 }
 
 /// Checks an address of a web page.
-fn https_address(address: &str) -> Result<String, Refusal> {
+pub(super) fn https_address(address: &str) -> Result<String, Refusal> {
     let address = text::line("address", address, MAX_ADDRESS)?;
     let host = address.strip_prefix("https://").map(|rest| rest.split(['/', '?', '#']).next().unwrap_or(""));
     match host {

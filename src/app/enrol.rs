@@ -148,7 +148,7 @@ impl Aim {
     const fn session(&self) -> Option<SessionId> {
         match self.target {
             Target::Session(session) => Some(session),
-            Target::Course(_) | Target::Library(_) | Target::Group(_) => None,
+            Target::Course(_) | Target::Library(_) | Target::Group(_) | Target::Resource(_) => None,
         }
     }
 }

@@ -142,7 +142,7 @@ impl App {
             let place = match new.target {
                 Target::Course(course) => Some((new.account, course, new.now)),
                 Target::Session(session) => events.get(&session).map(|course| (new.account, *course, new.now)),
-                Target::Library(_) | Target::Group(_) => None,
+                Target::Library(_) | Target::Group(_) | Target::Resource(_) => None,
             };
             if let Some(id) = queues.push(new) {
                 fresh.insert(id);

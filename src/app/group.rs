@@ -47,6 +47,8 @@ pub struct GroupCreate {
     pub content: Vec<Content>,
     /// How membership is sold.
     pub commerce: Option<GroupCommerce>,
+    /// Whether members open resources without credits.
+    pub ignores_credits: bool,
 }
 
 /// How membership of a new group is sold.
@@ -75,6 +77,8 @@ pub struct GroupUpdate {
     pub content: Option<Vec<Content>>,
     /// What the input says about commerce.
     pub commerce: GroupCommerceChange,
+    /// Whether members open resources without credits.
+    pub ignores_credits: Option<bool>,
     /// How long membership lasts, of a group that is sold.
     pub terms: Option<TermsWish>,
 }
@@ -125,6 +129,7 @@ impl App {
             kind: cmd.kind,
             rule,
             commerce: first.is_some(),
+            ignores_credits: cmd.ignores_credits,
             created_at: now,
             touched_at: now,
             archived_at: None,
@@ -175,6 +180,7 @@ impl App {
             title: title.flatten().unwrap_or_else(|| held.title.clone()),
             description: description.flatten().unwrap_or_else(|| held.description.clone()),
             rule,
+            ignores_credits: cmd.ignores_credits.unwrap_or(held.ignores_credits),
             ..held.clone()
         };
         let shown = store::group::content_of(&txn, &[group.id]).await?.remove(&group.id).unwrap_or_default();

@@ -2,7 +2,7 @@
 //!
 //! Always true here: whether a course is open is computed from grants and the clock each time, so nothing has to run at the end of an access.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use domain::entitlement::{
@@ -11,7 +11,9 @@ use domain::entitlement::{
 };
 use domain::terms::Terms;
 use domain::text;
-use domain::{AccountId, CompanyId, CourseId, EnrollmentId, EntitlementId, GroupId, LibraryId, SessionId, catalog::ProductKind};
+use domain::{
+    AccountId, CompanyId, CourseId, EnrollmentId, EntitlementId, GroupId, LibraryId, ResourceId, SessionId, catalog::ProductKind,
+};
 use sea_orm::ConnectionTrait;
 use serde_json::json;
 use uuid::Uuid;
@@ -217,6 +219,7 @@ async fn contents(db: &impl ConnectionTrait, targets: &BTreeSet<Target>) -> Resu
             Target::Library(library) => drop(libraries.insert(library)),
             Target::Group(group) => groups.push(group),
             Target::Session(session) => sessions.push(session),
+            Target::Resource(_) => {}
         }
     }
     let mut opened: HashMap<GroupId, Vec<Target>> = HashMap::new();
@@ -226,7 +229,7 @@ async fn contents(db: &impl ConnectionTrait, targets: &BTreeSet<Target>) -> Resu
             match *target {
                 Target::Course(course) => drop(courses.insert(course)),
                 Target::Library(library) => drop(libraries.insert(library)),
-                Target::Group(_) | Target::Session(_) => {}
+                Target::Group(_) | Target::Session(_) | Target::Resource(_) => {}
             }
         }
         opened.insert(group, opens);
@@ -256,14 +259,14 @@ async fn contents(db: &impl ConnectionTrait, targets: &BTreeSet<Target>) -> Resu
     let mut found = Contents::new();
     for target in targets {
         let list = match target {
-            Target::Course(_) => continue,
+            Target::Course(_) | Target::Resource(_) => continue,
             Target::Library(library) => list(ordered.get(library).copied().unwrap_or(false), &mut of_library(library)),
             Target::Session(session) => list(false, &mut events.get(session).copied().into_iter()),
             Target::Group(group) => {
                 let mut courses = opened.get(group).into_iter().flatten().flat_map(|target| match target {
                     Target::Course(course) => vec![*course],
                     Target::Library(library) => of_library(library).collect(),
-                    Target::Group(_) | Target::Session(_) => Vec::new(),
+                    Target::Group(_) | Target::Session(_) | Target::Resource(_) => Vec::new(),
                 });
                 list(false, &mut courses)
             }
@@ -300,6 +303,18 @@ impl<'a> Learner<'a> {
     /// Whether some grant opens the course now, or could later.
     pub(super) fn holds(&self, course: CourseId, now: DateTime<Utc>) -> Result<bool> {
         Ok(self.holdings()?.courses(now).contains(&course))
+    }
+
+    /// Which of these courses are open now.
+    pub(super) fn open_among(&self, courses: &[CourseId], now: DateTime<Utc>) -> Result<HashSet<CourseId>> {
+        let holdings = self.holdings()?;
+        Ok(courses.iter().copied().filter(|course| holdings.is_open(*course, &self.facts.passed, now)).collect())
+    }
+
+    /// When the last rental of a resource ends or ended; those that were ended before their time are left out.
+    pub(super) fn rented_until(&self, resource: ResourceId) -> Option<DateTime<Utc>> {
+        let rentals = self.facts.entitlements.iter().filter(|held| held.grant.target == Target::Resource(resource));
+        rentals.filter(|held| held.grant.ended_at.is_none()).filter_map(|held| held.ends_at).max()
     }
 
     /// The courses that are open now.
@@ -354,7 +369,7 @@ impl<'a> Learner<'a> {
                     let explained = holdings.explain(course_id, &self.facts.passed, now);
                     vec![ListedCourse { course_id, title: self.title(&holdings, course_id, &explained), position: 0 }]
                 }
-                Target::Library(_) | Target::Group(_) | Target::Session(_) => {
+                Target::Library(_) | Target::Group(_) | Target::Session(_) | Target::Resource(_) => {
                     holdings.list(held.id()).map(|list| list.courses.clone()).unwrap_or_default()
                 }
             };
@@ -787,7 +802,7 @@ pub fn may_record_results(caller: &Caller) -> Result<()> {
     Err(caller.denied("Results are recorded by operators, programs and managers of the learner's company."))
 }
 
-fn capitalised(sentence: &str) -> String {
+pub(super) fn capitalised(sentence: &str) -> String {
     let mut rest = sentence.chars();
     rest.next().map(|first| first.to_uppercase().chain(rest).collect()).unwrap_or_default()
 }
@@ -806,12 +821,14 @@ fn check_score(text: &str) -> Result<String> {
 /// The titles of these targets as they are now.
 pub(super) async fn target_titles(db: &impl ConnectionTrait, targets: impl Iterator<Item = Target>) -> Result<HashMap<Target, String>> {
     let (mut courses, mut libraries, mut groups, mut sessions) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    let mut resources = BTreeSet::new();
     for target in targets {
         match target {
             Target::Course(id) => drop(courses.insert(id)),
             Target::Library(id) => drop(libraries.insert(id)),
             Target::Group(id) => drop(groups.insert(id)),
             Target::Session(id) => drop(sessions.insert(id)),
+            Target::Resource(id) => drop(resources.insert(id)),
         }
     }
     let sessions: Vec<_> = sessions.into_iter().collect();
@@ -821,6 +838,8 @@ pub(super) async fn target_titles(db: &impl ConnectionTrait, targets: impl Itera
     let (courses, libraries, groups): (Vec<_>, Vec<_>, Vec<_>) =
         (courses.into_iter().collect(), libraries.into_iter().collect(), groups.into_iter().collect());
     let mut titles = HashMap::new();
+    let resources: Vec<_> = resources.into_iter().collect();
+    titles.extend(store::resource::by_ids(db, &resources).await?.into_iter().map(|found| (Target::Resource(found.id), found.title)));
     titles.extend(store::catalog::courses(db, &courses).await?.into_iter().map(|course| (Target::Course(course.id), course.title)));
     titles.extend(store::catalog::libraries(db, &libraries).await?.into_iter().map(|found| (Target::Library(found.id), found.title)));
     titles.extend(store::group::groups(db, &groups).await?.into_iter().map(|group| (Target::Group(group.id), group.title)));

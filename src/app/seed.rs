@@ -265,6 +265,7 @@ impl App {
                 prices: Some(vec![self.list_price(1_200)]),
                 terms: TermsWish { months: Some(1), ..TermsWish::default() },
             }),
+            ignores_credits: false,
         };
         self.group_create(caller, sold).await?;
         let automatic = GroupCreate {
@@ -274,6 +275,7 @@ impl App {
             rule: Some(Rule::EmailDomain("acme.example".to_owned())),
             content: vec![opens(courses["SAFE-3"])],
             commerce: None,
+            ignores_credits: false,
         };
         self.group_create(caller, automatic).await?;
         Ok(())

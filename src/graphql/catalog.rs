@@ -7,10 +7,11 @@ use domain::{CourseId, LibraryId, ProviderId};
 
 use super::connection::{List, connection, wants_total};
 use super::error::{answer, payload, scope};
-use super::loader::{CoursesOf, LibrariesOf, ProductOf, SessionsOf, loaders};
+use super::loader::{CoursesOf, LibrariesOf, ProductOf, ResourcesOf, SessionsOf, loaders};
 use super::offer::CourseKind;
 use super::price::{DiscountSchedule, PriceInput, parse_prices};
 use super::product::{Product, SaleState};
+use super::resource::Resource;
 use super::scalar::{Long, Money, input_id, input_ids, local_time};
 use crate::app::caller::Topic;
 use crate::app::catalog as app;
@@ -218,6 +219,11 @@ impl Course {
     /// The dated sessions of an EVENT, in order of their start.
     async fn sessions(&self, ctx: &Context<'_>) -> async_graphql::Result<Vec<Session>> {
         Ok(loaders(ctx)?.list(SessionsOf(self.0.id)).await?.into_iter().map(Session).collect())
+    }
+
+    /// Its resources in their order, with what renting them costs.
+    async fn resources(&self, ctx: &Context<'_>) -> async_graphql::Result<Vec<Resource>> {
+        Ok(loaders(ctx)?.list(ResourcesOf(self.0.id)).await?.into_iter().map(Resource::from).collect())
     }
 
     /// The libraries that hold it, by title.

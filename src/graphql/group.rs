@@ -87,6 +87,12 @@ impl Group {
         Ok(product.map(|product| GroupCommerce { months: product.terms.value, product: product.into() }))
     }
 
+    /// Whether members open resources without credits: what those cost falls away, and ordinary access to the course decides. One such group
+    /// suffices.
+    async fn ignores_credits(&self) -> bool {
+        self.0.ignores_credits
+    }
+
     /// Its product, if membership is sold; the same as `commerce.product`.
     async fn product(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<Product>> {
         Ok(loaders(ctx)?.one(ProductOf(self.0.id.uuid())).await?.map(Product::from))
@@ -162,7 +168,7 @@ impl GroupContent {
         Ok(match self.0.target {
             Target::Course(id) => loaders.one(id).await?.map(|found| Learning::Course(found.into())),
             Target::Library(id) => loaders.one(id).await?.map(|found| Learning::Library(found.into())),
-            Target::Group(_) | Target::Session(_) => None,
+            Target::Group(_) | Target::Session(_) | Target::Resource(_) => None,
         })
     }
 
@@ -302,6 +308,9 @@ pub struct GroupCreateInput {
     content: Vec<GroupContentInput>,
     /// How membership is sold: for MANUAL groups, here only, and for good.
     commerce: Option<GroupCommerceInput>,
+    /// Whether members open resources without credits: what those cost falls away, and ordinary access to the course decides.
+    #[graphql(default)]
+    ignores_credits: bool,
 }
 
 payload! {
@@ -327,6 +336,8 @@ pub struct GroupUpdateInput {
     content: Option<Vec<GroupContentInput>>,
     /// Of a group that is sold, the months; anything else is refused with the rule and the way out.
     commerce: MaybeUndefined<GroupCommerceInput>,
+    /// Whether members open resources without credits.
+    ignores_credits: Option<bool>,
 }
 
 payload! {
@@ -482,6 +493,7 @@ impl GroupMutation {
                 rule: input.rule.map(GroupRuleInput::parse).transpose()?,
                 content: parse_content(input.content)?,
                 commerce: commerce.transpose()?,
+                ignores_credits: input.ignores_credits,
             };
             app.group_create(caller, cmd).await
         };
@@ -510,6 +522,7 @@ impl GroupMutation {
                 rule: input.rule.map(GroupRuleInput::parse).transpose()?,
                 content: input.content.map(parse_content).transpose()?,
                 commerce,
+                ignores_credits: input.ignores_credits,
                 terms,
             };
             app.group_update(caller, cmd).await

@@ -7,8 +7,9 @@ use domain::{AccountId, CourseId, EnrollmentId, EntitlementId, OrderId};
 
 use super::connection::{List, connection, wants_total};
 use super::error::{UserError, answer, outcome, payload, scope};
-use super::loader::{ResultsOf, loaders};
+use super::loader::{ResultsOf, StandingOf, loaders};
 use super::offer::AccessTerms;
+use super::resource::ResourceAccess;
 use super::scalar::{Decimal, input_id, named_enum};
 use crate::app::caller::Topic;
 use crate::app::learning as app;
@@ -107,6 +108,7 @@ impl EntitlementTarget {
             Target::Library(id) => id.into(),
             Target::Group(id) => id.into(),
             Target::Session(id) => id.into(),
+            Target::Resource(id) => id.into(),
         };
         Self { kind: target.kind().into(), id, title }
     }
@@ -318,7 +320,10 @@ impl Enrollment {
 
 /// A course that is open to a learner now.
 #[derive(Debug, Clone, SimpleObject)]
+#[graphql(complex)]
 pub struct OpenCourse {
+    #[graphql(skip)]
+    key: CourseId,
     /// The course.
     pub id: ID,
     /// Its title: the one that is fixed for the learner, else today's.
@@ -342,6 +347,7 @@ impl From<app::OpenCourse> for OpenCourse {
         let (end, until) = end(open.until);
         let status = open.enrollment.as_ref().map_or(domain::entitlement::EnrollmentStatus::NotStarted, |enrollment| enrollment.status);
         Self {
+            key: open.course,
             id: open.course.into(),
             title: open.title,
             until,
@@ -351,6 +357,15 @@ impl From<app::OpenCourse> for OpenCourse {
             enrollment: open.enrollment.map(Enrollment::from),
             entitlement_ids: open.entitlements.into_iter().map(ID::from).collect(),
         }
+    }
+}
+
+#[ComplexObject]
+impl OpenCourse {
+    /// Its resources in their order, and which of them you may open now.
+    async fn resources(&self, ctx: &Context<'_>) -> async_graphql::Result<Vec<ResourceAccess>> {
+        let account = answer(scope(ctx)?.1.require_account())?;
+        Ok(loaders(ctx)?.list(StandingOf((account, self.key))).await?.into_iter().map(ResourceAccess::from).collect())
     }
 }
 
@@ -388,7 +403,10 @@ pub struct EntitlementCourseRef {
 
 /// Why a course is open for a learner, or is not.
 #[derive(Debug, Clone, SimpleObject)]
+#[graphql(complex)]
 pub struct AccessExplanation {
+    #[graphql(skip)]
+    key: (AccountId, CourseId),
     /// The learner.
     pub account_id: ID,
     /// The course.
@@ -427,6 +445,7 @@ impl From<app::AccessView> for AccessExplanation {
             }
         });
         Self {
+            key: (view.account, view.course),
             account_id: view.account.into(),
             course_id: view.course.into(),
             title: view.title,
@@ -436,6 +455,14 @@ impl From<app::AccessView> for AccessExplanation {
             grants: grants.collect(),
             enrollment: view.enrollment.map(Enrollment::from),
         }
+    }
+}
+
+#[ComplexObject]
+impl AccessExplanation {
+    /// Its resources in their order, and which of them the learner may open now.
+    async fn resources(&self, ctx: &Context<'_>) -> async_graphql::Result<Vec<ResourceAccess>> {
+        Ok(loaders(ctx)?.list(StandingOf(self.key)).await?.into_iter().map(ResourceAccess::from).collect())
     }
 }
 

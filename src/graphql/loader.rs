@@ -15,7 +15,9 @@ use std::time::Duration;
 
 use async_graphql::dataloader::{DataLoader, Loader};
 use async_graphql::{Context, Data, Executor, Request, Response, ServerError};
-use domain::{AccountId, CouponId, CourseId, DiscountScheduleId, EnrollmentId, GroupId, LibraryId, ProductId, ProviderId, SessionId};
+use domain::{
+    AccountId, CouponId, CourseId, DiscountScheduleId, EnrollmentId, GroupId, LibraryId, ProductId, ProviderId, ResourceId, SessionId,
+};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, FuturesUnordered, StreamExt};
 use futures_util::task::AtomicWaker;
@@ -25,7 +27,7 @@ use super::BursarSchema;
 use super::error::{refusal, top_level};
 use crate::app::App;
 use crate::app::caller::Caller;
-use crate::app::{catalog, coupon, coupon_batch, group, learning, price, product};
+use crate::app::{catalog, coupon, coupon_batch, group, learning, price, product, resource};
 use crate::internal;
 use crate::page::Page;
 
@@ -105,6 +107,14 @@ pub struct LibrariesOf(pub CourseId);
 /// The sessions of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SessionsOf(pub CourseId);
+
+/// The resources of a course.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ResourcesOf(pub CourseId);
+
+/// The resources of a course as they stand for a learner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct StandingOf(pub (AccountId, CourseId));
 
 /// The content of a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -210,6 +220,7 @@ loads! {
     SessionId => catalog::Session, sessions_by_id;
     LibraryId => catalog::Library, libraries_by_id;
     GroupId => group::Group, groups_by_id;
+    ResourceId => resource::Resource, resources_by_id;
     ProductId => product::Product, products_by_id;
     DiscountScheduleId => price::NamedSchedule, schedules_by_id;
 }
@@ -220,6 +231,8 @@ loads_of! {
     LibrariesOf => Vec<catalog::Library>, libraries_of;
     SessionsOf => Vec<catalog::Session>, sessions_of;
     ContentOf => Vec<group::Content>, content_of;
+    ResourcesOf => Vec<resource::Resource>, resources_of;
+    StandingOf => Vec<resource::ResourceView>, resources_for;
     PricesOf => Vec<price::Price>, prices_of;
     SkusOf => Vec<product::ReservedSku>, skus_of;
     FormTextsOf => Vec<product::FormText>, form_texts_of;

@@ -22,6 +22,7 @@ use super::offer::detail;
 use super::order::{self, Order, Payment, Refund};
 use super::price::DiscountSchedule;
 use super::product::Product;
+use super::resource::Resource;
 use super::token::Token;
 use crate::app::App;
 use crate::app::caller::{Caller, Topic};
@@ -46,6 +47,8 @@ pub enum Node {
     Session(Session),
     /// Courses sold as one unit.
     Library(Library),
+    /// One item inside a course.
+    Resource(Resource),
     /// People who may see or get certain content.
     Group(Group),
     /// The commerce side of a library, course or group.
@@ -147,6 +150,7 @@ async fn of_kind(app: &App, caller: &Caller, prefix: &str, uuids: &[Uuid], wante
         domain::ProviderKind::PREFIX if catalog => named(app.providers_by_id(&ids(uuids)).await?, |found| Node::Provider(found.into())),
         domain::CourseKind::PREFIX if catalog => named(app.courses_by_id(&ids(uuids)).await?, |found| Node::Course(found.into())),
         domain::SessionKind::PREFIX if catalog => named(app.sessions_by_id(&ids(uuids)).await?, |found| Node::Session(found.into())),
+        domain::ResourceKind::PREFIX if catalog => named(app.resources_by_id(&ids(uuids)).await?, |found| Node::Resource(found.into())),
         domain::LibraryKind::PREFIX if catalog => named(app.libraries_by_id(&ids(uuids)).await?, |found| Node::Library(found.into())),
         domain::GroupKind::PREFIX if catalog => named(app.groups_by_id(&ids(uuids)).await?, |found| Node::Group(found.into())),
         domain::ProductKind::PREFIX if catalog => named(app.products_by_id(&ids(uuids)).await?, |found| Node::Product(found.into())),

@@ -101,6 +101,8 @@ impl Product {
             Target::Course(id) => loaders.one(id).await?.map(|found| ProductTarget::Course(found.into())),
             Target::Group(id) => loaders.one(id).await?.map(|found| ProductTarget::Group(found.into())),
             Target::Session(id) => loaders.one(id).await?.map(|found| ProductTarget::Session(found.into())),
+            // Resources are rented, not sold.
+            Target::Resource(_) => None,
         })
     }
 

@@ -35,6 +35,8 @@ pub struct Group {
     pub rule: Option<Rule>,
     /// Whether membership is sold.
     pub commerce: bool,
+    /// Whether members open resources without credits, as far as ordinary access goes.
+    pub ignores_credits: bool,
     /// When it was created.
     pub created_at: DateTime<Utc>,
     /// When it last changed.
@@ -77,6 +79,7 @@ fn target_text<S: serde::Serializer>(target: &Target, serializer: S) -> Result<S
         Target::Library(id) => serializer.collect_str(id),
         Target::Group(id) => serializer.collect_str(id),
         Target::Session(id) => serializer.collect_str(id),
+        Target::Resource(id) => serializer.collect_str(id),
     }
 }
 
@@ -93,6 +96,7 @@ fn record(row: group::Model) -> Result<Group, DbErr> {
         kind: known(GroupKind::parse(&row.kind), "kind of group", &row.kind)?,
         rule,
         commerce: row.commerce,
+        ignores_credits: row.ignores_credits,
         created_at: row.created_at,
         touched_at: row.touched_at,
         archived_at: row.archived_at,
@@ -118,6 +122,7 @@ fn row(record: &Group) -> group::ActiveModel {
         rule_attribute: Set(attribute),
         rule_value: Set(value),
         commerce: Set(record.commerce),
+        ignores_credits: Set(record.ignores_credits),
         created_at: Set(record.created_at),
         touched_at: Set(record.touched_at),
         archived_at: Set(record.archived_at),

@@ -29,6 +29,7 @@ mod price;
 mod process;
 mod readme;
 mod reconciliation;
+mod resource;
 mod rights;
 mod schema;
 mod seed;

@@ -38,6 +38,7 @@ const MUTATIONS: &[(&str, Right)] = &[
     ("courseUpdate", Scoped("catalog:write")),
     ("courseArchive", Scoped("catalog:write")),
     ("courseCommerceSet", Scoped("catalog:write")),
+    ("resourcesSet", Scoped("catalog:write")),
     ("sessionCreate", Scoped("catalog:write")),
     ("sessionUpdate", Scoped("catalog:write")),
     ("libraryCreate", Scoped("catalog:write")),
@@ -117,6 +118,7 @@ const QUERIES: &[(&str, Right)] = &[
     ("providers", Scoped("catalog:read")),
     ("course", Scoped("catalog:read")),
     ("courses", Scoped("catalog:read")),
+    ("resource", Scoped("catalog:read")),
     ("library", Scoped("catalog:read")),
     ("libraries", Scoped("catalog:read")),
     ("group", Scoped("catalog:read")),
@@ -301,7 +303,7 @@ fn scalar(ty: &str, field: &str, call: &str) -> Value {
 
 /// The prefix of the ids that a field takes: by its own name, or by the noun that its call begins with.
 fn prefix(field: &str, call: &str) -> &'static str {
-    const NOUNS: [(&str, &str); 22] = [
+    const NOUNS: [(&str, &str); 24] = [
         ("account", "acc"),
         ("cartLine", "cli"),
         ("cart", "crt"),
@@ -321,6 +323,8 @@ fn prefix(field: &str, call: &str) -> &'static str {
         ("payment", "pay"),
         ("product", "prd"),
         ("provider", "pro"),
+        ("rental", "ren"),
+        ("resource", "res"),
         ("serviceKey", "key"),
         ("session", "ses"),
         ("token", "tok"),
