@@ -12,6 +12,7 @@ pub mod company_offer;
 pub mod connection;
 pub mod coupon;
 pub mod coupon_rule;
+pub mod credit_pack;
 pub mod enrol;
 pub mod error;
 pub mod event;
@@ -72,6 +73,7 @@ pub struct Mutation(
     resource::ResourceMutation,
     group::GroupMutation,
     product::ProductMutation,
+    credit_pack::CreditPackMutation,
     price::PriceMutation,
     company::CompanyMutation,
     company_offer::CompanyOfferMutation,

@@ -26,6 +26,7 @@ pub mod company_offer;
 pub mod coupon;
 pub mod coupon_batch;
 pub mod coupon_rule;
+pub mod credit_pack;
 pub mod enrollment;
 pub mod entitlement;
 pub mod event;

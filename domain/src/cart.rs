@@ -9,8 +9,9 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::{CatalogRefusal, Saleability, may_be_sold};
+use crate::catalog::{CatalogRefusal, ProductKind, Saleability, may_be_sold};
 use crate::company::{CompanyFacts, may_buy};
+use crate::credit_sale::Gain;
 use crate::id::{CartLineId, ProductId, SessionId};
 use crate::money::{Currency, Money, MoneyError};
 use crate::pricing::{LineAmounts, Quote, Totals, Unavailable};
@@ -90,6 +91,9 @@ pub enum CartRefusal {
         /// What was given.
         quantity: i64,
     },
+    /// Credits for whoever redeems a token.
+    #[error("A credit pack has no seats: its credits go to somebody's account. Make it a line for yourself or for a named learner.")]
+    NoSeats,
     /// The same line twice in one input.
     #[error("This line is named at place {first} already; name each product, session and \"for\" once.")]
     Repeated {
@@ -152,6 +156,20 @@ pub enum CartRefusal {
         /// What it is now.
         fresh: Terms,
     },
+    /// The line gives less credits than the buyer saw.
+    #[error(
+        "A line now gives {}, not {} as shown before; look at the cart again and place it if you agree.",
+        credit_words(fresh),
+        credit_words(shown)
+    )]
+    CreditsWorse {
+        /// The line.
+        line: CartLineId,
+        /// What was shown.
+        shown: Gain,
+        /// What it is now.
+        fresh: Gain,
+    },
     /// The expected total is in another currency than the cart.
     #[error("The expected total is in {found}, but the cart is in {expected}; repeat the total that the cart shows.")]
     ExpectedCurrency {
@@ -170,6 +188,7 @@ impl Reason for CartRefusal {
             Self::NoLines => Code::Required,
             Self::TooManyLines => Code::TooLong,
             Self::SeveralItems => Code::SeveralItems,
+            Self::NoSeats => Code::Invalid,
             Self::Ordered { .. } => Code::CartOrdered,
             Self::Merged => Code::CartClaimed,
             Self::Changed { .. } => Code::CartChanged,
@@ -177,7 +196,7 @@ impl Reason for CartRefusal {
             Self::BuyerMissing => Code::BuyerMissing,
             Self::NotAvailable => Code::NotAvailable,
             Self::TotalTooLarge => Code::TooLarge,
-            Self::PriceChanged { .. } | Self::TermsWorse { .. } => Code::PriceChanged,
+            Self::PriceChanged { .. } | Self::TermsWorse { .. } | Self::CreditsWorse { .. } => Code::PriceChanged,
             Self::ExpectedCurrency { .. } => Code::CurrencyMismatch,
         }
     }
@@ -186,6 +205,7 @@ impl Reason for CartRefusal {
         let field = match self {
             Self::QuantityOutOfRange { .. } | Self::OnlyOneEach { .. } => "quantity",
             Self::NoLines | Self::TooManyLines => "lines",
+            Self::NoSeats => "for",
             Self::Changed { .. } => "expectedVersion",
             Self::PriceChanged { .. } | Self::ExpectedCurrency { .. } => "expectedTotal",
             Self::Repeated { .. }
@@ -196,21 +216,22 @@ impl Reason for CartRefusal {
             | Self::BuyerMissing
             | Self::NotAvailable
             | Self::TotalTooLarge
-            | Self::TermsWorse { .. } => return Vec::new(),
+            | Self::TermsWorse { .. }
+            | Self::CreditsWorse { .. } => return Vec::new(),
         };
         vec![field.to_owned()]
     }
 }
 
-/// Checks the quantity of a line.
+/// Checks the quantity of a line; `counted` is whether one person can have several: of credit packs.
 ///
 /// # Errors
 /// [`CartRefusal::QuantityOutOfRange`] or [`CartRefusal::OnlyOneEach`].
-pub fn check_quantity(kind: ForKind, quantity: i64) -> Result<u32, CartRefusal> {
+pub fn check_quantity(kind: ForKind, counted: bool, quantity: i64) -> Result<u32, CartRefusal> {
     let checked = u32::try_from(quantity).ok().filter(|quantity| (1..=MAX_QUANTITY).contains(quantity));
     match checked.ok_or(CartRefusal::QuantityOutOfRange { quantity })? {
         1 => Ok(1),
-        checked if kind == ForKind::Seats => Ok(checked),
+        checked if counted || kind == ForKind::Seats => Ok(checked),
         _ => Err(CartRefusal::OnlyOneEach { quantity }),
     }
 }
@@ -312,11 +333,16 @@ pub enum LineChange {
 }
 
 /// Sets the quantity of the lines named, and adds those that the cart does not have; other lines stay. A line that has its quantity already
-/// gives no change.
+/// gives no change. `packs` are the credit packs among the products.
 ///
 /// # Errors
 /// Every fault, with its place in the field path (`lines`, `0`, `quantity`); nothing is to be saved then.
-pub fn set_lines(existing: &[Line], wishes: Vec<LineWish>, several_items: bool) -> Result<Vec<LineChange>, Vec<Refusal>> {
+pub fn set_lines(
+    existing: &[Line],
+    wishes: Vec<LineWish>,
+    packs: &HashSet<ProductId>,
+    several_items: bool,
+) -> Result<Vec<LineChange>, Vec<Refusal>> {
     if wishes.is_empty() {
         return Err(vec![CartRefusal::NoLines.into()]);
     }
@@ -334,7 +360,7 @@ pub fn set_lines(existing: &[Line], wishes: Vec<LineWish>, several_items: bool) 
             refuse(CartRefusal::Repeated { first }.into());
             continue;
         }
-        let quantity = match check_quantity(wish.for_.kind(), wish.quantity) {
+        let quantity = match check_quantity(wish.for_.kind(), packs.contains(&wish.product), wish.quantity) {
             Ok(quantity) => quantity,
             Err(reason) => {
                 refuse(reason.into());
@@ -387,8 +413,8 @@ impl Reason for MergeNotice {
 }
 
 /// Merges a guest's lines into an account's (c41): quantities of the same product, session and "for" add up, lines for oneself or a named
-/// learner stay at 1, and the guest's other lines come behind the account's.
-pub fn merge(account: &[Line], guest: &[Line]) -> Merged {
+/// learner stay at 1 unless they are of `packs`, the credit packs among the products, and the guest's other lines come behind the account's.
+pub fn merge(account: &[Line], guest: &[Line], packs: &HashSet<ProductId>) -> Merged {
     let known: HashMap<LineKey, &Line> = account.iter().map(|line| (line.key(), line)).collect();
     let mut merged = Merged::default();
     for line in guest {
@@ -397,7 +423,7 @@ pub fn merge(account: &[Line], guest: &[Line]) -> Merged {
                 let (product, session, for_, quantity) = (line.product, line.session, line.for_.clone(), line.quantity);
                 merged.changes.push(LineChange::Add(NewLine { product, session, for_, quantity }));
             }
-            Some(own) if own.for_.kind() == ForKind::Seats => {
+            Some(own) if own.for_.kind() == ForKind::Seats || packs.contains(&line.product) => {
                 let sum = own.quantity.saturating_add(line.quantity);
                 if sum > MAX_QUANTITY {
                     merged.notices.push(MergeNotice::Capped { product: line.product, sum });
@@ -448,6 +474,9 @@ pub struct OfferState {
 /// The first thing that would stand wrong with the line.
 pub fn check_line(line: &LineFacts) -> Result<(), Refusal> {
     let offer = line.offer.as_ref().ok_or_else(|| Refusal::not_found("product").under(["productId"]))?;
+    if line.pack_for_seats(offer) {
+        return Err(CartRefusal::NoSeats.into());
+    }
     may_be_sold(&offer.saleability).map_err(|reason| Refusal::from(reason).under(["productId"]))?;
     match &offer.quote {
         Ok(_) => {}
@@ -464,6 +493,9 @@ pub struct Shown {
     pub total: Money,
     /// The terms of access.
     pub terms: Terms,
+    /// The credits; carts that were written before credits were sold show none.
+    #[serde(default)]
+    pub credits: Gain,
 }
 
 /// A line with all that is known of it now.
@@ -475,12 +507,35 @@ pub struct LineFacts {
     pub offer: Option<OfferState>,
     /// Its amounts, where there is a price.
     pub amounts: Option<LineAmounts>,
+    /// The credits that it gives, its own or a pack's.
+    pub credits: Gain,
+    /// Whom it is for.
+    pub for_kind: ForKind,
     /// What the buyer was shown.
     pub shown: Option<Shown>,
     /// Why there is no seat in its session for it.
     pub seat: Option<SeatRefusal>,
     /// Whether the one it is for has a live grant of the same already.
     pub owned: bool,
+}
+
+impl LineFacts {
+    /// Whether credits are all that it sells, and it is for nobody's account.
+    fn pack_for_seats(&self, offer: &OfferState) -> bool {
+        self.for_kind == ForKind::Seats && offer.saleability.kind == ProductKind::CreditPack
+    }
+}
+
+/// The credits of a line in words.
+fn credit_words(gain: &Gain) -> String {
+    let count = match gain.count {
+        0 => return "no credits".to_owned(),
+        1 => "1 credit".to_owned(),
+        count => format!("{count} credits"),
+    };
+    let tie = if gain.tied_to.is_some() { " for one product's courses" } else { "" };
+    let days = gain.days.map(|days| format!(" for {days} days")).unwrap_or_default();
+    format!("{count}{tie}{days}")
 }
 
 /// Something to know about a line.
@@ -508,6 +563,15 @@ pub enum Notice {
         /// What they are now.
         fresh: Terms,
     },
+    /// The credits are other ones than were shown.
+    CreditsChanged {
+        /// What was shown.
+        shown: Gain,
+        /// What they are now.
+        fresh: Gain,
+    },
+    /// A credit pack is for somebody's account.
+    NoSeats,
     /// The learner has it already.
     Owned,
 }
@@ -515,7 +579,7 @@ pub enum Notice {
 impl Notice {
     /// Whether the cart cannot be placed while this stands.
     pub const fn blocks(&self) -> bool {
-        matches!(self, Self::NotAvailable | Self::NotSold(_) | Self::NoPrice(_) | Self::NoSeat(_))
+        matches!(self, Self::NotAvailable | Self::NotSold(_) | Self::NoPrice(_) | Self::NoSeat(_) | Self::NoSeats)
     }
 }
 
@@ -528,6 +592,10 @@ impl fmt::Display for Notice {
             Self::NoSeat(reason) => reason.fmt(f),
             Self::PriceChanged { shown, fresh } => write!(f, "This line now costs {fresh}; it was {shown} when the cart last changed."),
             Self::TermsChanged { shown, fresh } => write!(f, "Access now lasts {fresh}; it was {shown} when the cart last changed."),
+            Self::CreditsChanged { shown, fresh } => {
+                write!(f, "This line now gives {}; it was {} when the cart last changed.", credit_words(fresh), credit_words(shown))
+            }
+            Self::NoSeats => CartRefusal::NoSeats.fmt(f),
             Self::Owned => f.write_str("The learner has this already; buying it again extends the access."),
         }
     }
@@ -542,6 +610,8 @@ impl Reason for Notice {
             Self::NoSeat(reason) => reason.code(),
             Self::PriceChanged { .. } => Code::PriceChanged,
             Self::TermsChanged { .. } => Code::TermsChanged,
+            Self::CreditsChanged { .. } => Code::CreditsChanged,
+            Self::NoSeats => CartRefusal::NoSeats.code(),
             Self::Owned => Code::Owned,
         }
     }
@@ -557,6 +627,9 @@ pub fn notices(line: &LineFacts) -> Vec<Notice> {
     if let Err(reason) = &offer.quote {
         notices.push(Notice::NoPrice(*reason));
     }
+    if line.pack_for_seats(offer) {
+        notices.push(Notice::NoSeats);
+    }
     notices.extend(line.seat.clone().map(Notice::NoSeat));
     if let Some(shown) = line.shown {
         if let Some(fresh) = line.amounts.map(|amounts| amounts.total).filter(|fresh| *fresh != shown.total) {
@@ -564,6 +637,9 @@ pub fn notices(line: &LineFacts) -> Vec<Notice> {
         }
         if offer.terms != shown.terms {
             notices.push(Notice::TermsChanged { shown: shown.terms, fresh: offer.terms });
+        }
+        if line.credits != shown.credits {
+            notices.push(Notice::CreditsChanged { shown: shown.credits, fresh: line.credits });
         }
     }
     if line.owned {
@@ -683,11 +759,11 @@ pub fn readiness(cart: &CartFacts<'_>) -> Readiness {
     Readiness { missing }
 }
 
-/// Compares what the buyer agreed to with what the cart is now: the total, and for each line the terms of access as last shown. Better terms
-/// are no reason to ask again.
+/// Compares what the buyer agreed to with what the cart is now: the total, and for each line the terms of access and the credits as last shown.
+/// Better ones are no reason to ask again.
 ///
 /// # Errors
-/// [`CartRefusal::ExpectedCurrency`], [`CartRefusal::PriceChanged`] or [`CartRefusal::TermsWorse`].
+/// [`CartRefusal::ExpectedCurrency`], [`CartRefusal::PriceChanged`], [`CartRefusal::TermsWorse`] or [`CartRefusal::CreditsWorse`].
 pub fn check_agreed(expected: Money, fresh: Money, lines: &[LineFacts], now: DateTime<Utc>) -> Result<(), CartRefusal> {
     if expected.currency != fresh.currency {
         return Err(CartRefusal::ExpectedCurrency { expected: fresh.currency, found: expected.currency });
@@ -700,6 +776,11 @@ pub fn check_agreed(expected: Money, fresh: Money, lines: &[LineFacts], now: Dat
             && offer.terms.worse_than(shown.terms, now)
         {
             return Err(CartRefusal::TermsWorse { line: line.id, shown: shown.terms, fresh: offer.terms });
+        }
+        if let Some(shown) = line.shown
+            && line.credits.worse_than(&shown.credits)
+        {
+            return Err(CartRefusal::CreditsWorse { line: line.id, shown: shown.credits, fresh: line.credits });
         }
     }
     Ok(())
@@ -775,7 +856,9 @@ mod tests {
             id: id(n),
             offer: Some(OfferState { saleability: library(), quote: Ok(quote), terms: days(30) }),
             amounts: Some(LineAmounts::new(usd(minor), usd(0), 0, true).expect("amounts")),
-            shown: Some(Shown { total: usd(minor), terms: days(30) }),
+            credits: Gain::default(),
+            for_kind: ForKind::SelfBuyer,
+            shown: Some(Shown { total: usd(minor), terms: days(30), credits: Gain::default() }),
             seat: None,
             owned: false,
         }
@@ -805,8 +888,44 @@ mod tests {
             (ForKind::Learner, 1, Ok(1)),
             (ForKind::Learner, 10_001, Err(CartRefusal::QuantityOutOfRange { quantity: 10_001 })),
         ] {
-            assert_eq!(check_quantity(kind, quantity), expected, "{kind} {quantity}");
+            assert_eq!(check_quantity(kind, false, quantity), expected, "{kind} {quantity}");
         }
+    }
+
+    /// SPEC 5: of credit packs one person can have several, and they have no seats.
+    #[test]
+    fn r31_one_person_can_buy_several_credit_packs() {
+        let packs = HashSet::from([product(1)]);
+        assert_eq!(check_quantity(ForKind::SelfBuyer, true, 3), Ok(3));
+        assert_eq!(check_quantity(ForKind::Learner, true, 10_001), Err(CartRefusal::QuantityOutOfRange { quantity: 10_001 }));
+        let changes = set_lines(&[], vec![wish(1, For::SelfBuyer, 3), wish(2, For::SelfBuyer, 1)], &packs, true).expect("changes");
+        assert_eq!(changes.len(), 2);
+        assert_eq!(set_lines(&[], vec![wish(2, For::SelfBuyer, 3)], &packs, true).expect_err("no pack")[0].code, Code::QuantityInvalid);
+        let merged = merge(&[line(1, 1, For::SelfBuyer, 2)], &[line(2, 1, For::SelfBuyer, 3)], &packs);
+        assert_eq!(merged.changes, [LineChange::SetQuantity { id: id(1), quantity: 5 }]);
+        let mut seats = LineFacts { for_kind: ForKind::Seats, ..facts(1, 100) };
+        assert_eq!(check_line(&seats), Ok(()));
+        seats.offer.as_mut().expect("offer").saleability.kind = ProductKind::CreditPack;
+        let refusal = check_line(&seats).expect_err("no seats");
+        assert_eq!((refusal.code, refusal.field.join(".").as_str()), (Code::Invalid, "for"));
+        assert!(!readiness(&cart(std::slice::from_ref(&seats))).is_ready());
+    }
+
+    /// SPEC 7: placing asks again where a line gives less credits than was shown, and not where it gives more.
+    #[test]
+    fn r33_placing_asks_again_if_credits_got_worse() {
+        let credits = |count| Gain { count, days: None, tied_to: None };
+        let shown = Shown { total: usd(100), terms: days(30), credits: credits(50) };
+        for (fresh, expected) in [(50, Ok(())), (51, Ok(())), (49, Err(Code::PriceChanged)), (0, Err(Code::PriceChanged))] {
+            let line = LineFacts { shown: Some(shown), credits: credits(fresh), ..facts(1, 100) };
+            let changed = notices(&line).iter().map(Reason::code).collect::<Vec<_>>();
+            assert_eq!(changed.is_empty(), fresh == 50, "{changed:?}");
+            assert_eq!(check_agreed(usd(100), usd(100), &[line], now()).map_err(|refusal| refusal.code()), expected, "{fresh}");
+        }
+        assert_eq!(
+            credit_words(&Gain { count: 1, days: Some(30), tied_to: Some(product(1)) }),
+            "1 credit for one product's courses for 30 days"
+        );
     }
 
     #[test]
@@ -821,6 +940,7 @@ mod tests {
                 wish(2, For::Seats, 3),
                 wish(1, learner("bo@example.org"), 1),
             ],
+            &HashSet::new(),
             true,
         );
         let added = |of, for_, quantity| LineChange::Add(NewLine { product: product(of), session: None, for_, quantity });
@@ -832,7 +952,7 @@ mod tests {
     #[test]
     fn every_bad_line_is_named_and_nothing_is_set() {
         let wishes = vec![wish(1, For::Seats, 0), wish(2, For::SelfBuyer, 2), wish(3, For::Seats, 1), wish(3, For::Seats, 4)];
-        let refusals = set_lines(&[], wishes, true).expect_err("bad lines");
+        let refusals = set_lines(&[], wishes, &HashSet::new(), true).expect_err("bad lines");
         let named: Vec<_> = refusals.iter().map(|refusal| (refusal.code, refusal.field.join("."))).collect();
         assert_eq!(
             named,
@@ -842,17 +962,18 @@ mod tests {
                 (Code::Repeated, "lines.3".to_owned()),
             ]
         );
-        assert_eq!(set_lines(&[], Vec::new(), true).expect_err("none")[0].code, Code::Required);
+        assert_eq!(set_lines(&[], Vec::new(), &HashSet::new(), true).expect_err("none")[0].code, Code::Required);
         let many = (0..501).map(|n| wish(n, For::Seats, 1)).collect();
-        assert_eq!(set_lines(&[], many, true).expect_err("many")[0].code, Code::TooLong);
+        assert_eq!(set_lines(&[], many, &HashSet::new(), true).expect_err("many")[0].code, Code::TooLong);
     }
 
     /// Each session of an event is a line of its own.
     #[test]
     fn sessions_of_one_event_are_different_lines() {
-        let changes = set_lines(&[], vec![wish(1, For::Seats, 1), at_session(1, 1, 2), at_session(1, 2, 3)], true).expect("changes");
+        let changes =
+            set_lines(&[], vec![wish(1, For::Seats, 1), at_session(1, 1, 2), at_session(1, 2, 3)], &HashSet::new(), true).expect("changes");
         assert_eq!(changes.len(), 3);
-        let twice = set_lines(&[], vec![at_session(1, 1, 2), at_session(1, 1, 3)], true).expect_err("twice");
+        let twice = set_lines(&[], vec![at_session(1, 1, 2), at_session(1, 1, 3)], &HashSet::new(), true).expect_err("twice");
         assert_eq!((twice[0].code, twice[0].field.join(".").as_str()), (Code::Repeated, "lines.1"));
     }
 
@@ -871,8 +992,14 @@ mod tests {
     #[test]
     fn r22_one_item_per_order_where_the_shop_says_so() {
         let existing = [line(1, 1, For::Seats, 5)];
-        assert_eq!(set_lines(&existing, vec![wish(1, For::Seats, 6)], false), Ok(vec![LineChange::SetQuantity { id: id(1), quantity: 6 }]));
-        assert_eq!(set_lines(&existing, vec![wish(2, For::Seats, 6)], false).expect_err("second")[0].code, Code::SeveralItems);
+        assert_eq!(
+            set_lines(&existing, vec![wish(1, For::Seats, 6)], &HashSet::new(), false),
+            Ok(vec![LineChange::SetQuantity { id: id(1), quantity: 6 }])
+        );
+        assert_eq!(
+            set_lines(&existing, vec![wish(2, For::Seats, 6)], &HashSet::new(), false).expect_err("second")[0].code,
+            Code::SeveralItems
+        );
         let lines = [facts(1, 100), facts(2, 200)];
         let missing = readiness(&CartFacts { several_items: false, ..cart(&lines) }).missing;
         assert_eq!(missing.iter().map(|problem| problem.code).collect::<Vec<_>>(), [Code::SeveralItems]);
@@ -883,7 +1010,7 @@ mod tests {
     fn c41_guest_lines_join_the_accounts() {
         let account = [line(1, 1, For::SelfBuyer, 1), line(2, 2, For::Seats, 2)];
         let guest = [line(3, 2, For::Seats, 1), line(4, 3, For::SelfBuyer, 1), line(5, 1, For::SelfBuyer, 1)];
-        let merged = merge(&account, &guest);
+        let merged = merge(&account, &guest, &HashSet::new());
         let added = LineChange::Add(NewLine { product: product(3), session: None, for_: For::SelfBuyer, quantity: 1 });
         assert_eq!(merged.changes, [LineChange::SetQuantity { id: id(2), quantity: 3 }, added]);
         assert!(merged.notices.is_empty());
@@ -891,7 +1018,7 @@ mod tests {
 
     #[test]
     fn c41_merging_never_fails() {
-        let merged = merge(&[line(1, 1, For::Seats, 9_999)], &[line(2, 1, For::Seats, 5)]);
+        let merged = merge(&[line(1, 1, For::Seats, 9_999)], &[line(2, 1, For::Seats, 5)], &HashSet::new());
         assert_eq!(merged.changes, [LineChange::SetQuantity { id: id(1), quantity: 10_000 }]);
         assert_eq!(merged.notices, [MergeNotice::Capped { product: product(1), sum: 10_004 }]);
     }
@@ -926,7 +1053,10 @@ mod tests {
                 vec![(Code::NotOnSale, true)],
             ),
             (LineFacts { offer: offer(&|offer| offer.quote = Err(no_rate)), amounts: None, ..good.clone() }, vec![(Code::NoRate, true)]),
-            (LineFacts { shown: Some(Shown { total: usd(90), terms: days(30) }), ..good.clone() }, vec![(Code::PriceChanged, false)]),
+            (
+                LineFacts { shown: Some(Shown { total: usd(90), terms: days(30), credits: Gain::default() }), ..good.clone() },
+                vec![(Code::PriceChanged, false)],
+            ),
             (
                 LineFacts { offer: offer(&|offer| offer.terms = days(20)), owned: true, ..good.clone() },
                 vec![(Code::TermsChanged, false), (Code::Owned, false)],
@@ -1009,7 +1139,7 @@ mod tests {
         fn merging_keeps_every_unit_of_seats(account in prop::collection::btree_map(0_u128..6, 1_u32..5_000, 0..6), guest in prop::collection::btree_map(0_u128..6, 1_u32..5_000, 0..6)) {
             let lines = |from: &std::collections::BTreeMap<u128, u32>| from.iter().map(|(of, quantity)| line(*of, *of, For::Seats, *quantity)).collect::<Vec<_>>();
             let mut held: HashMap<ProductId, u32> = account.iter().map(|(of, quantity)| (product(*of), *quantity)).collect();
-            for change in merge(&lines(&account), &lines(&guest)).changes {
+            for change in merge(&lines(&account), &lines(&guest), &HashSet::new()).changes {
                 match change {
                     LineChange::Add(new) => prop_assert_eq!(held.insert(new.product, new.quantity), None),
                     LineChange::SetQuantity { id, quantity } => {
@@ -1023,7 +1153,7 @@ mod tests {
         #[test]
         fn setting_lines_again_changes_nothing(wishes in prop::collection::btree_map(0_u128..20, 1_i64..=10_000, 1..10)) {
             let wishes: Vec<LineWish> = wishes.into_iter().map(|(of, quantity)| wish(of, For::Seats, quantity)).collect();
-            let lines: Vec<Line> = set_lines(&[], wishes.clone(), true)
+            let lines: Vec<Line> = set_lines(&[], wishes.clone(), &HashSet::new(), true)
                 .expect("lines")
                 .into_iter()
                 .enumerate()
@@ -1033,7 +1163,7 @@ mod tests {
                 })
                 .collect();
             prop_assert_eq!(lines.len(), wishes.len());
-            prop_assert_eq!(set_lines(&lines, wishes, true), Ok(Vec::new()));
+            prop_assert_eq!(set_lines(&lines, wishes, &HashSet::new(), true), Ok(Vec::new()));
         }
     }
 }

@@ -30,6 +30,8 @@ named! {
         Session = "SESSION",
         /// Membership of a group.
         Group = "GROUP",
+        /// Credits and nothing else.
+        CreditPack = "CREDIT_PACK",
     }
 }
 
@@ -41,6 +43,7 @@ impl ProductKind {
             Self::Course => "course",
             Self::Session => "session",
             Self::Group => "group",
+            Self::CreditPack => "credit pack",
         }
     }
 }
@@ -301,7 +304,7 @@ pub fn may_be_sold(facts: &Saleability) -> Result<(), CatalogRefusal> {
     match facts.kind {
         ProductKind::Library if facts.courses == 0 => Err(CatalogRefusal::LibraryEmpty),
         ProductKind::Course if !facts.commerce_on => Err(CatalogRefusal::CourseNotSoldAlone),
-        ProductKind::Library | ProductKind::Course | ProductKind::Session | ProductKind::Group => Ok(()),
+        ProductKind::Library | ProductKind::Course | ProductKind::Session | ProductKind::Group | ProductKind::CreditPack => Ok(()),
     }
 }
 
@@ -314,6 +317,8 @@ pub struct ProductFields {
     pub prices: bool,
     /// The sale state.
     pub state: bool,
+    /// The credits that it gives.
+    pub credits: bool,
 }
 
 /// Refuses product properties in a mutation of a library, a course or a group whose product exists (R9).
@@ -331,6 +336,9 @@ pub fn check_no_product_fields(kind: ProductKind, given: ProductFields) -> Resul
     }
     if given.state {
         return refuse("sale state", "productUpdate", "state");
+    }
+    if given.credits {
+        return refuse("number of credits", "productUpdate", "credits");
     }
     Ok(())
 }
@@ -378,6 +386,9 @@ pub fn check_group_change(kind: GroupKind, has_commerce: bool, change: GroupComm
         GroupCommerceChange::Given(ProductFields { sku: true, .. }) => Err(CatalogRefusal::GroupCommerceOnlyMonths { field: "sku" }),
         GroupCommerceChange::Given(ProductFields { prices: true, .. }) => Err(CatalogRefusal::GroupCommerceOnlyMonths { field: "prices" }),
         GroupCommerceChange::Given(ProductFields { state: true, .. }) => Err(CatalogRefusal::GroupCommerceOnlyMonths { field: "state" }),
+        GroupCommerceChange::Given(ProductFields { credits: true, .. }) => {
+            Err(CatalogRefusal::GroupCommerceOnlyMonths { field: "credits" })
+        }
         GroupCommerceChange::Given(_) => Ok(()),
     }
 }
@@ -647,13 +658,14 @@ mod tests {
     /// R9, R11: once the product exists, only the product changes SKU, prices and state; days and the setting itself stay free.
     #[test]
     fn r9_r11_product_properties_change_on_the_product() {
-        let some = ProductFields { sku: true, prices: true, state: false };
+        let some = ProductFields { sku: true, prices: true, ..ProductFields::default() };
         assert_eq!(check_course_commerce(false, some), Ok(()));
         assert_eq!(check_course_commerce(true, ProductFields::default()), Ok(()));
         for (given, field, mutation) in [
             (some, "sku", "productUpdate"),
             (ProductFields { prices: true, ..ProductFields::default() }, "prices", "productPricesSet"),
             (ProductFields { state: true, ..ProductFields::default() }, "state", "productUpdate"),
+            (ProductFields { credits: true, ..ProductFields::default() }, "credits", "productUpdate"),
         ] {
             let refusal = check_course_commerce(true, given).expect_err("belongs to the product");
             assert_eq!((refusal.code(), refusal.field()), (Code::ChangeOnProduct, vec![field.to_owned()]));

@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::{ProductKind, price_limit};
+use crate::credit_sale::{Gives, repeated};
 use crate::id::ProductId;
 use crate::money::{Currency, Money};
 use crate::refusal::{Code, Reason, Refusal};
@@ -257,16 +258,18 @@ pub struct OverrideRow {
     pub visibility: Option<Visibility>,
     /// See [`Override::window`].
     pub window: Window,
+    /// The number of credits that the product gives, repeated with the prices (R33).
+    pub credits: Option<i64>,
 }
 
 /// Checks a batch of overrides for one company: 1 to [`MAX_ROWS`] rows, each product once. A row that could not even be read brings its faults
-/// along. `known` tells what a product sells; `None` for a product that does not exist or is archived.
+/// along. `known` tells what a product sells and the credits that it gives; `None` for a product that does not exist or is archived.
 ///
 /// # Errors
 /// Every fault of every bad row, with its place in the field path (`rows`, `3`, `title`); nothing is to be saved then.
 pub fn check_overrides(
     rows: Vec<Result<OverrideRow, Vec<Refusal>>>,
-    known: impl Fn(ProductId) -> Option<ProductKind>,
+    known: impl Fn(ProductId) -> Option<(ProductKind, Option<Gives>)>,
 ) -> Result<Vec<(ProductId, Override)>, Vec<Refusal>> {
     if rows.is_empty() {
         return Err(vec![CompanyRefusal::NoRows.into()]);
@@ -290,7 +293,7 @@ pub fn check_overrides(
         let mut faults = Vec::new();
         match known(product) {
             None => faults.push(Refusal::not_found("product").under(["productId"])),
-            Some(kind) => match check_row(kind, row) {
+            Some((kind, gives)) => match check_row(kind, gives, row) {
                 Ok(over) => good.push((product, over)),
                 Err(found) => faults = found,
             },
@@ -304,8 +307,11 @@ pub fn check_overrides(
     if refusals.is_empty() { Ok(good) } else { Err(refusals) }
 }
 
-fn check_row(kind: ProductKind, row: OverrideRow) -> Result<Override, Vec<Refusal>> {
+fn check_row(kind: ProductKind, gives: Option<Gives>, row: OverrideRow) -> Result<Override, Vec<Refusal>> {
     let mut faults = Vec::new();
+    if let Err(reason) = repeated(gives, row.credits, !row.prices.is_empty()) {
+        faults.push(reason.into());
+    }
     let title =
         row.title.map(|title| text::title(&title)).transpose().map_err(|reason| faults.push(Refusal::from(reason).under(["title"])));
     let description = row
@@ -377,6 +383,7 @@ mod tests {
             access_days: None,
             visibility: None,
             window: Window::ALWAYS,
+            credits: None,
         }
     }
 
@@ -431,8 +438,8 @@ mod tests {
     #[test]
     fn every_bad_row_of_a_batch_is_named() {
         let known = |id: ProductId| match id.uuid().as_u128() {
-            1..=5 => Some(ProductKind::Library),
-            6 => Some(ProductKind::Group),
+            1..=5 => Some((ProductKind::Library, None)),
+            6 => Some((ProductKind::Group, None)),
             _ => None,
         };
         let rows = vec![
@@ -473,10 +480,10 @@ mod tests {
     fn a_good_batch_comes_back_checked_and_in_order() {
         let rows: Vec<Result<OverrideRow, Vec<Refusal>>> =
             (0..1_000).map(|n| Ok(OverrideRow { title: Some(format!(" {n} ")), ..row(n) })).collect();
-        let good = check_overrides(rows.clone(), |_| Some(ProductKind::Library)).expect("good rows");
+        let good = check_overrides(rows.clone(), |_| Some((ProductKind::Library, None))).expect("good rows");
         assert_eq!((good.len(), good[999].0, good[999].1.title.as_deref()), (1_000, product(999), Some("999")));
         let more = [rows, vec![Ok(row(1_000))]].concat();
-        let refused = check_overrides(more, |_| Some(ProductKind::Library)).expect_err("too many");
+        let refused = check_overrides(more, |_| Some((ProductKind::Library, None))).expect_err("too many");
         assert_eq!((refused.len(), refused[0].code), (1, Code::TooLong));
         assert_eq!(check_overrides(Vec::new(), |_| None).expect_err("none")[0].code, Code::Required);
     }

@@ -25,7 +25,7 @@ pub use code::{AudienceWarning, CodeRefusal, CouponCode, Prefix};
 pub use condition::{Nothing, Obstacle};
 pub use discount::PackPrice;
 pub use replay::{Added, Circumstances, Content, CouponOutcome, Customer, Event, Given, LineFacts, LineOutcome, Replay, Saving, replay};
-pub use rule::{Draft, Effect, Limits, OneOf, Pack, RuleRefusal, Rules};
+pub use rule::{Draft, Effect, Limits, MAX_CREDITS, OneOf, Pack, RuleRefusal, Rules};
 pub use usage::{AddRefusal, UseState, Uses};
 
 use chrono::{DateTime, Utc};

@@ -13,6 +13,7 @@
 //! - [`pricing`]: the price of an offer as the steps it is computed from.
 //! - [`cart`]: lines, merging, what stands wrong, whether it can be placed.
 //! - [`coupon`]: the rule behind a code, what it gives a cart line by line, or why it gives nothing; its uses and batches of codes.
+//! - [`credit_sale`]: how many credits a product gives, and how many of them a refund takes back.
 //! - [`rental`]: resources that are rented for credits: whether one is open, what opening it takes.
 //! - [`person`]: postal addresses.
 //! - [`event`]: what other systems are told, and which addresses are anybody's.
@@ -37,6 +38,7 @@ pub mod cart;
 pub mod catalog;
 pub mod company;
 pub mod coupon;
+pub mod credit_sale;
 pub mod enrolling;
 pub mod entitlement;
 pub mod event;

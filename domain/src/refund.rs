@@ -199,6 +199,8 @@ pub struct LinePlan {
     pub tokens: Vec<TokenId>,
     /// What becomes of access.
     pub access: Access,
+    /// Whether it takes its share of the line's credits: unless access is to be kept, or it is an amount of the order as a whole.
+    pub takes_credits: bool,
     /// Whether all that was paid for the line is refunded then.
     pub wholly_refunded: bool,
 }
@@ -397,6 +399,7 @@ pub fn plan(order: OrderStatus, money: &MoneyFacts, lines: &[RefundableLine], as
             for part in &mut parts {
                 let ends = part.wholly_refunded && (whole || !part.amount.is_zero());
                 part.access = ask.access.unwrap_or(if ends { Access::End } else { Access::Keep });
+                part.takes_credits = ask.access != Some(Access::Keep);
             }
             (parts, refundable)
         }
@@ -424,6 +427,9 @@ pub fn record_external(money: &MoneyFacts, lines: &[RefundableLine], amount: Mon
         for line in lines.iter().filter(|line| line.total.is_zero()) {
             parts.push(line_plan(line, Money::zero(amount.currency), access)?);
         }
+    }
+    for part in &mut parts {
+        part.takes_credits = whole;
     }
     Ok(RefundPlan { amount, lines: parts, whole })
 }
@@ -477,7 +483,9 @@ fn named_lines(currency: Currency, lines: &[RefundableLine], ask: &Ask) -> Resul
         };
         let wholly_refunded = line.left()? == amount;
         let access = ask.access.unwrap_or(if wholly_refunded { Access::End } else { Access::Keep });
-        parts.push(LinePlan { line: line.id, amount, by_quantity: quantity > 0, quantity, tokens, access, wholly_refunded });
+        let takes_credits = ask.access != Some(Access::Keep);
+        let by_quantity = quantity > 0;
+        parts.push(LinePlan { line: line.id, amount, by_quantity, quantity, tokens, access, takes_credits, wholly_refunded });
     }
     let amount = Money::sum(currency, parts.iter().map(|part| part.amount))?;
     Ok((parts, amount))
@@ -522,7 +530,8 @@ fn spread(amount: Money, lines: &[RefundableLine], access: impl Fn(&RefundableLi
 
 fn line_plan(line: &RefundableLine, amount: Money, access: Access) -> Result<LinePlan, MoneyError> {
     let wholly_refunded = line.left()? == amount;
-    Ok(LinePlan { line: line.id, amount, by_quantity: false, quantity: 0, tokens: Vec::new(), access, wholly_refunded })
+    let (by_quantity, quantity, tokens, takes_credits) = (false, 0, Vec::new(), false);
+    Ok(LinePlan { line: line.id, amount, by_quantity, quantity, tokens, access, takes_credits, wholly_refunded })
 }
 
 #[cfg(test)]

@@ -107,6 +107,8 @@ named! {
         Owned = "OWNED",
         /// The access terms are other ones than were shown.
         TermsChanged = "TERMS_CHANGED",
+        /// The credits are other ones than were shown.
+        CreditsChanged = "CREDITS_CHANGED",
 
         /// There is an order for this cart already.
         AlreadyPlaced = "ALREADY_PLACED",

@@ -69,7 +69,7 @@ impl Sold {
         match kind {
             ProductKind::Session => Self::Session(SessionId::new(target)),
             ProductKind::Course if event => Self::Event(CourseId::new(target)),
-            ProductKind::Course | ProductKind::Library | ProductKind::Group => Self::Undated,
+            ProductKind::Course | ProductKind::Library | ProductKind::Group | ProductKind::CreditPack => Self::Undated,
         }
     }
 

@@ -43,6 +43,9 @@ pub enum TermsRefusal {
         /// The unit of this kind.
         unit: &'static str,
     },
+    /// Something that gives no access.
+    #[error("A credit pack gives no access; for how long its credits can be spent is set as creditDays.")]
+    NoAccess,
     /// An end that no calendar holds.
     #[error("The end of access lies beyond the year 9999; give shorter terms.")]
     TooFar,
@@ -121,7 +124,8 @@ impl Terms {
     /// Access without end for this kind of product.
     pub const fn endless(kind: ProductKind) -> Self {
         let (unit, anchor) = match kind {
-            ProductKind::Course | ProductKind::Session => (TermUnit::Days, Anchor::Purchase),
+            // A credit pack gives no access, so there is nothing to count.
+            ProductKind::Course | ProductKind::Session | ProductKind::CreditPack => (TermUnit::Days, Anchor::Purchase),
             ProductKind::Library => (TermUnit::Days, Anchor::FirstStart),
             ProductKind::Group => (TermUnit::Months, Anchor::Purchase),
         };
@@ -135,6 +139,9 @@ impl Terms {
     /// [`TermsRefusal`].
     pub fn of_kind(kind: ProductKind, value: Option<i64>, fixed_end: Option<DateTime<Utc>>) -> Result<Self, TermsRefusal> {
         let endless = Self::endless(kind);
+        if kind == ProductKind::CreditPack && (value.is_some() || fixed_end.is_some()) {
+            return Err(TermsRefusal::NoAccess);
+        }
         match (value, fixed_end) {
             (Some(_), Some(_)) => Err(TermsRefusal::Both { unit: unit_word(endless.unit) }),
             (None, Some(end)) => {
@@ -160,6 +167,9 @@ impl Terms {
             TermUnit::Days => (days, months),
             TermUnit::Months => (months, days),
         };
+        if other.is_some() && kind == ProductKind::CreditPack {
+            return Err(TermsRefusal::NoAccess);
+        }
         if other.is_some() {
             return Err(TermsRefusal::WrongUnit { kind: kind.word(), unit: unit_word(unit) });
         }
@@ -315,6 +325,9 @@ mod tests {
         }
         let end = at("2026-06-30T22:00:00Z");
         assert_eq!(Terms::of_kind(ProductKind::Course, Some(3), Some(end)), Err(TermsRefusal::Both { unit: "days" }));
+        for (days, months) in [(Some(3), None), (None, Some(3))] {
+            assert_eq!(Terms::given(ProductKind::CreditPack, days, months, None), Err(TermsRefusal::NoAccess));
+        }
         assert_eq!(Terms::given(ProductKind::Group, Some(3), None, None), Err(TermsRefusal::WrongUnit { kind: "group", unit: "months" }));
         assert_eq!(Terms::given(ProductKind::Library, None, Some(3), None), Err(TermsRefusal::WrongUnit { kind: "library", unit: "days" }));
         let long = Terms::of_kind(ProductKind::Course, Some(36_500), None).expect("terms");

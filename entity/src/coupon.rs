@@ -36,6 +36,8 @@ pub struct Model {
     pub touched_at: DateTimeUtc,
     /// When it was archived.
     pub archived_at: Option<DateTimeUtc>,
+    /// Of a pack that everybody is shown: its product.
+    pub public_pack_of: Option<Uuid>,
 }
 
 /// No relations: the store joins by column.

@@ -18,6 +18,7 @@ pub mod coupon_customer;
 pub mod coupon_use;
 pub mod coupon_version;
 pub mod course;
+pub mod credit_pack;
 pub mod discount_schedule;
 pub mod discount_schedule_version;
 pub mod dispute;

@@ -15,7 +15,7 @@ pub struct Model {
     pub position: i32,
     /// Product.
     pub product_id: Uuid,
-    /// LIBRARY, COURSE, SESSION or GROUP.
+    /// LIBRARY, COURSE, SESSION or GROUP; CREDIT_PACK where it opens nothing.
     #[sea_orm(column_type = "Text")]
     pub target_kind: String,
     /// The thing sold.
@@ -72,6 +72,12 @@ pub struct Model {
     /// The code of the coupon that took the line.
     #[sea_orm(column_type = "Text", nullable)]
     pub coupon_code: Option<String>,
+    /// The credits that it gives, all units together; 0 = none.
+    pub credits: i64,
+    /// For how many days its credits can be spent; null = without end.
+    pub credit_days: Option<i32>,
+    /// The product whose courses its credits pay for; null = any.
+    pub credit_tied_to: Option<Uuid>,
 }
 
 /// No relations: the store joins by column.

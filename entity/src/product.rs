@@ -9,7 +9,7 @@ pub struct Model {
     /// Row id.
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: Uuid,
-    /// LIBRARY, COURSE, SESSION or GROUP.
+    /// LIBRARY, COURSE, SESSION, GROUP or CREDIT_PACK.
     #[sea_orm(column_type = "Text")]
     pub kind: String,
     /// The thing sold.
@@ -57,6 +57,12 @@ pub struct Model {
     pub fulfilment: String,
     /// Whether discounts of coupons reach it.
     pub couponable: bool,
+    /// The credits that one unit gives; 0 = none.
+    pub credits: i64,
+    /// For how many days its credits can be spent; null = without end.
+    pub credit_days: Option<i32>,
+    /// The product whose courses its credits pay for; null = any.
+    pub credit_tied_to: Option<Uuid>,
 }
 
 /// No relations: the store joins by column.

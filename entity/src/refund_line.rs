@@ -23,6 +23,14 @@ pub struct Model {
     pub token_ids: Json,
     /// Whether it ends what the line gave.
     pub ends_access: bool,
+    /// Whether it takes its share of the line's credits.
+    pub takes_credits: bool,
+    /// That share.
+    pub credits: i64,
+    /// What of it was unspent, and taken.
+    pub credits_taken: i64,
+    /// What of it was spent already.
+    pub credits_spent: i64,
 }
 
 /// No relations: the store joins by column.

@@ -22,6 +22,7 @@ mod m0014_reconciliation;
 mod m0016_form_text;
 mod m0017_cart_judged;
 mod m0017_event;
+mod m0019_product_credit;
 mod m0020_rental;
 
 /// Applies and reverts the steps.
@@ -47,6 +48,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0016_form_text::Migration),
             Box::new(m0017_cart_judged::Migration),
             Box::new(m0017_event::Migration),
+            Box::new(m0019_product_credit::Migration),
             Box::new(m0020_rental::Migration),
         ]
     }

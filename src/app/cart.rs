@@ -10,11 +10,13 @@ use domain::cart::{
     self as rules, CartFacts, CartRefusal, CartStatus, For, Line, LineChange, LineFacts, LineKey, LineWish, MergeNotice, NewLine, Notice,
     Problem, Readiness, Shown,
 };
+use domain::catalog::ProductKind;
 use domain::company::{Storefront, may_buy};
-use domain::coupon::Replay;
 use domain::coupon::usage::{check_added, merge};
+use domain::coupon::{LineOutcome, Replay};
+use domain::credit_sale::{Gain, Gives};
 use domain::person::Address;
-use domain::pricing::{LineAmounts, Totals};
+use domain::pricing::{LineAmounts, Quote, Totals};
 use domain::text::{Email, Sku};
 use domain::{AccountId, CartId, CartLineId, CouponCodeId, Money, PersonId, ProductId, SessionId};
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
@@ -71,6 +73,8 @@ pub struct CartLineView {
     pub facts: LineFacts,
     /// What there is to know about it.
     pub notices: Vec<Notice>,
+    /// Its price and what that is computed from, before discounts: a pack's in place of the product's own.
+    pub quote: Option<Quote>,
     /// The code of the coupon that took it.
     pub coupon: Option<String>,
     /// The dated session that it is for.
@@ -349,6 +353,8 @@ impl App {
                 id: line.line.id,
                 offer: offer.and_then(OfferView::state),
                 amounts,
+                credits: offer.map(|offer| credits_of(offer, line.line.quantity, outcome)).unwrap_or_default(),
+                for_kind: line.line.for_.kind(),
                 shown: line.shown.filter(|_| !touched.contains(&line.line.id)),
                 seat: offer.and_then(|offer| sessions.refusal(line.line.session, offer, &line.line.for_, line.line.quantity, now)),
                 // Of others, what they have is not told: anybody can name a learner.
@@ -375,6 +381,7 @@ impl App {
             .zip(shown_offers)
             .zip(&replay.lines)
             .map(|(((line, facts), offer), outcome)| CartLineView {
+                quote: offer.as_ref().and_then(|offer| quote_of(offer, outcome)),
                 line: line.clone(),
                 session: Sessions::of_line(line.line.session, offer.as_ref()),
                 offer,
@@ -400,6 +407,24 @@ impl App {
                 }
             })
             .collect()
+    }
+}
+
+/// The credits that a line gives: those of the pack that took it, or the product's own.
+fn credits_of(offer: &OfferView, quantity: u32, outcome: &LineOutcome) -> Gain {
+    let gives = match outcome.pack {
+        Some(pack) => Some(Gives::of(offer.kind, offer.product, offer.gives, pack.credits_each)),
+        None => offer.gives,
+    };
+    gives.map(|gives| gives.times(quantity)).unwrap_or_default()
+}
+
+/// The price of a line before discounts: that of the pack that took it, or the offer's.
+fn quote_of(offer: &OfferView, outcome: &LineOutcome) -> Option<Quote> {
+    let quote = offer.quote.as_ref().ok()?.clone();
+    match outcome.pack {
+        Some(pack) => quote.packed(pack.price, pack.rate).ok(),
+        None => Some(quote),
     }
 }
 
@@ -448,7 +473,7 @@ impl CartView {
             .iter()
             .map(|view| {
                 let fresh = match (&view.facts.amounts, &view.facts.offer) {
-                    (Some(amounts), Some(offer)) => Some(Shown { total: amounts.total, terms: offer.terms }),
+                    (Some(amounts), Some(offer)) => Some(Shown { total: amounts.total, terms: offer.terms, credits: view.facts.credits }),
                     // Without a price there is nothing to compare with later but what was shown before.
                     _ => view.line.shown,
                 };
@@ -558,7 +583,9 @@ impl App {
         let places: HashMap<LineKey, usize> =
             cmd.lines.iter().enumerate().map(|(place, wish)| (LineKey::new(wish.product, wish.session, &wish.for_), place)).collect();
         let existing: Vec<Line> = cart.lines.iter().map(|line| line.line.clone()).collect();
-        let changes = rules::set_lines(&existing, cmd.lines, self.shop.several_items_per_order)?;
+        let several = cmd.lines.iter().filter(|wish| wish.quantity > 1 && wish.for_ != For::Seats).map(|wish| wish.product);
+        let packs = credit_packs(&txn, several).await?;
+        let changes = rules::set_lines(&existing, cmd.lines, &packs, self.shop.several_items_per_order)?;
         let mut draft = Draft::of(cart);
         self.apply(&mut draft, changes, &HashMap::new());
         let view = self.price(&txn, caller, draft.cart.clone(), detail, &draft.touched, Judge::Reading).await?;
@@ -651,7 +678,8 @@ impl App {
         let (draft, notices) = match store::cart::lock_open(&txn, account, guest.company, guest.currency).await? {
             Some(own) => {
                 let lines = |cart: &Cart| cart.lines.iter().map(|line| line.line.clone()).collect::<Vec<_>>();
-                let merged = rules::merge(&lines(&own), &lines(&guest));
+                let packs = credit_packs(&txn, guest.lines.iter().map(|line| line.line.product)).await?;
+                let merged = rules::merge(&lines(&own), &lines(&guest), &packs);
                 let learners = guest
                     .lines
                     .iter()
@@ -806,6 +834,13 @@ impl App {
         view.cart.version += 1;
         Ok(CartWritten { cart: view, changed: None })
     }
+}
+
+/// The credit packs among these products.
+async fn credit_packs(db: &impl ConnectionTrait, among: impl Iterator<Item = ProductId>) -> Result<HashSet<ProductId>> {
+    let among: Vec<ProductId> = among.collect::<HashSet<_>>().into_iter().collect();
+    let found = store::product::products(db, &among).await?;
+    Ok(found.into_iter().filter(|product| product.kind == ProductKind::CreditPack).map(|product| product.id).collect())
 }
 
 /// A conditional write to a cart whose row is held cannot miss.

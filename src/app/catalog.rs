@@ -16,8 +16,9 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::app::caller::{Caller, Topic};
+use crate::app::credit_pack::CreditWish;
 use crate::app::price::PriceWish;
-use crate::app::product::{FirstProduct, Product, TermsWish, archived};
+use crate::app::product::{FirstProduct, Product, Sold, TermsWish, archived};
 use crate::app::{App, Object, entropy};
 use crate::error::{Code, Error, Faults, Refusal, Result};
 use crate::internal;
@@ -91,6 +92,8 @@ pub struct CourseCommerceSet {
     pub sku: Option<String>,
     /// The first prices; only while there is no product.
     pub prices: Option<Vec<PriceWish>>,
+    /// The credits that it gives from the start; only while there is no product.
+    pub credits: CreditWish,
     /// Refused: a property of the product.
     pub state_given: bool,
 }
@@ -121,6 +124,8 @@ pub struct SessionCommerce {
     pub sku: String,
     /// The product's prices.
     pub prices: Vec<PriceWish>,
+    /// The credits that a seat gives.
+    pub credits: CreditWish,
     /// How long access to the event lasts.
     pub terms: TermsWish,
 }
@@ -165,6 +170,8 @@ pub struct LibraryCreate {
     pub terms: TermsWish,
     /// The product's prices.
     pub prices: Vec<PriceWish>,
+    /// The credits that it gives.
+    pub credits: CreditWish,
 }
 
 /// What is to change of a library; absent = stays.
@@ -409,7 +416,8 @@ impl App {
         let (txn, installation) = self.begin_catalog().await?;
         let held = live_course(&txn, cmd.course, "courseId").await?;
         let product = store::product::products_of(&txn, &[held.id.uuid()]).await?.pop();
-        let given = ProductFields { sku: sku.is_some(), prices: cmd.prices.is_some(), state: cmd.state_given };
+        let credits = cmd.credits != CreditWish::default();
+        let given = ProductFields { sku: sku.is_some(), prices: cmd.prices.is_some(), state: cmd.state_given, credits };
         // A product that enrolling made for its orders was never sold: the setting still gives it SKU and prices.
         let unsold = match &product {
             Some(product) => !store::price::was_priced(&txn, product.id).await?,
@@ -430,14 +438,15 @@ impl App {
                     None => Sku::for_course(&TextKey::parse(&course.key).map_err(Refusal::from)?),
                 };
                 let terms = terms.unwrap_or(domain::terms::Terms::endless(ProductKind::Course));
-                let first = FirstProduct { sku, terms, prices: cmd.prices.unwrap_or_default() };
+                let first = FirstProduct { sku, terms, prices: cmd.prices.unwrap_or_default(), credits: cmd.credits };
                 let sold = (ProductKind::Course, course.id.uuid());
                 let product = self.make_product(&txn, caller, &installation, sold, first).await?;
                 let object = Object::new("product", product.id.uuid());
                 self.audit(&txn, caller, "courseCommerceSet", object, None, Some(json!(product))).await?;
             }
             Some(product) if unsold && cmd.enabled => {
-                self.sell_product(&txn, caller, &installation, product, sku, terms, cmd.prices.unwrap_or_default()).await?;
+                let first = Sold { sku, terms, prices: cmd.prices.unwrap_or_default(), credits: cmd.credits };
+                self.sell_product(&txn, caller, &installation, product, first).await?;
             }
             Some(product) => self.set_terms(&txn, caller, "courseCommerceSet", product, terms, now).await?,
             None => {}
@@ -531,7 +540,7 @@ impl App {
             let sku = Sku::parse(&commerce.sku).map_err(|reason| Refusal::from(reason).under(["sku"]));
             let sku = faults.at("commerce", sku);
             let terms = faults.at("commerce", commerce.terms.check(ProductKind::Session));
-            sku.zip(terms).map(|(sku, terms)| FirstProduct { sku, terms, prices: commerce.prices })
+            sku.zip(terms).map(|(sku, terms)| FirstProduct { sku, terms, prices: commerce.prices, credits: commerce.credits })
         });
         let (Some((starts_at, ends_at)), Some(time_zone), Some(seats)) = (window, zone, seats) else { return Err(faults.into()) };
         faults.check()?;
@@ -668,7 +677,8 @@ impl App {
         store::catalog::insert_library(&txn, &library).await?;
         store::catalog::set_library_courses(&txn, library.id, &cmd.courses).await?;
         let sold = (ProductKind::Library, library.id.uuid());
-        let product = self.make_product(&txn, caller, &installation, sold, FirstProduct { sku, terms, prices: cmd.prices }).await?;
+        let first = FirstProduct { sku, terms, prices: cmd.prices, credits: cmd.credits };
+        let product = self.make_product(&txn, caller, &installation, sold, first).await?;
         let new = json!({ "library": library, "courses": cmd.courses, "product": product });
         self.audit(&txn, caller, "libraryCreate", Object::new("library", library.id.uuid()), None, Some(new)).await?;
         txn.commit().await?;
@@ -902,7 +912,7 @@ impl App {
 // ---- small change ---------------------------------------------------------------------------------------------------------------
 
 /// The archiving instant after an input that may archive or take back.
-fn archiving(held: Option<DateTime<Utc>>, wanted: Option<bool>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+pub(super) fn archiving(held: Option<DateTime<Utc>>, wanted: Option<bool>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
     match wanted {
         None => held,
         Some(true) => held.or(Some(now)),

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, NaiveDate, SubsecRound, Utc};
 use domain::catalog::ProductKind;
 use domain::company::{CompanyRefusal, MAX_ROWS, Override, OverrideRow, Visibility, check_overrides};
+use domain::credit_sale::Gives;
 use domain::window::Window;
 use domain::{CompanyId, Money, ProductId};
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
@@ -46,6 +47,8 @@ pub struct OverrideWish {
     pub first_day: Option<NaiveDate>,
     /// Last day of its window, in the company's zone.
     pub last_day: Option<NaiveDate>,
+    /// The number of credits that the product gives, repeated with the prices.
+    pub credits: Option<i64>,
 }
 
 /// Overrides to be set.
@@ -205,11 +208,11 @@ impl App {
         wishes: Vec<Result<OverrideWish, Vec<Refusal>>>,
     ) -> Result<Vec<(ProductId, Override)>> {
         let products: Vec<ProductId> = wishes.iter().flatten().map(|wish| wish.product).collect();
-        let known: HashMap<ProductId, ProductKind> = store::product::products(db, &products)
+        let known: HashMap<ProductId, (ProductKind, Option<Gives>)> = store::product::products(db, &products)
             .await?
             .into_iter()
             .filter(|product| product.archived_at.is_none())
-            .map(|product| (product.id, product.kind))
+            .map(|product| (product.id, (product.kind, product.gives)))
             .collect();
         let zone = company.time_zone.unwrap_or(self.shop.time_zone);
         let rows = wishes
@@ -229,6 +232,7 @@ impl App {
                     access_days: wish.access_days,
                     visibility: wish.visibility,
                     window,
+                    credits: wish.credits,
                 })
             })
             .collect();

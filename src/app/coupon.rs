@@ -82,6 +82,8 @@ pub struct CouponWish {
     pub uses_per_customer: Option<Option<i64>>,
     /// Whom it is for.
     pub audience: Option<Option<Audience>>,
+    /// Of a pack: whether everybody is shown it.
+    pub public: Option<bool>,
 }
 
 impl CouponWish {
@@ -115,6 +117,7 @@ impl CouponWish {
             total_uses: self.total_uses.unwrap_or(draft.total_uses),
             uses_per_customer: self.uses_per_customer.unwrap_or(draft.uses_per_customer),
             audience: self.audience.unwrap_or(draft.audience),
+            public: self.public.unwrap_or(draft.public && keeps(CouponKind::Pack, false)),
         })
     }
 

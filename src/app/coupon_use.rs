@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use domain::coupon::replay::NoLongerGives;
 use domain::coupon::usage::{CountChange, check_add, check_added};
-use domain::coupon::{self as rules, Added, Circumstances, CouponOutcome, Customer, Effect, Nothing, Replay, UseState, Uses, replay};
+use domain::coupon::{self as rules, Added, Circumstances, CouponOutcome, Customer, Nothing, Replay, UseState, Uses, replay};
 use domain::order::OrderStatus;
 use domain::pricing::RateTable;
 use domain::refusal::{Code, Refusal};
@@ -113,9 +113,6 @@ impl App {
         check_add(self.shop.coupons_enabled, &held, code.as_ref().map(|code| code.id)).map_err(Refusal::from)?;
         let code = code.ok_or_else(|| internal!("a code was added that is none"))?;
         let coupon = store::coupon::by_ids(db, &[code.coupon]).await?.pop().ok_or_else(|| internal!("{} is gone", code.coupon))?;
-        if matches!(coupon.rules.effect, Effect::Pack(_)) {
-            return Err(Error::refused(Code::NotOnSale, ["code"], "This code sells a pack of credits, and packs are not on sale yet."));
-        }
         Ok(CartCoupon { code, coupon, gave: false })
     }
 
@@ -374,7 +371,7 @@ fn line_facts<'a>(line: &CartLine, offer: Option<&'a OfferView>, sessions: &Sess
         product,
         quantity: line.line.quantity,
         subtotal: offer.and_then(|offer| offer.quote.as_ref().ok()).map(|quote| quote.subtotal),
-        credits: 0,
+        credits: offer.and_then(|offer| offer.gives).map_or(0, |gives| gives.count),
         couponable: offer.is_none_or(|offer| offer.couponable),
         product_code: offer.and_then(|offer| offer.product_code.as_deref()),
         contents: offer.map_or(&[], |offer| offer.contents.as_slice()),

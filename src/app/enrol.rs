@@ -8,6 +8,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use chrono::{DateTime, Utc};
 use domain::cart::For;
 use domain::catalog::{CourseKind, Fulfilment, ProductKind};
+use domain::credit_sale::Gain;
 use domain::enrolling::{Decision, Facts, decide};
 use domain::entitlement::{Source, SourceKind, Target, TargetKind};
 use domain::order::{OrderNumber, OrderStatus};
@@ -673,6 +674,7 @@ impl App {
         }
         let sku = Sku::for_course(&TextKey::parse(key).map_err(Refusal::from)?);
         let new = NewProduct {
+            gives: None,
             id: entropy::next_id(),
             kind: ProductKind::Course,
             target: course.uuid(),
@@ -709,7 +711,7 @@ impl App {
         let line = OrderLine {
             id: wish.line,
             product: product.id,
-            target: wish.aim.target,
+            target: Some(wish.aim.target),
             sku: product.sku.clone(),
             title: wish.aim.offer.as_ref().map_or_else(|| wish.aim.title.clone(), |offer| offer.title.clone()),
             product_code: wish.aim.product_code.clone(),
@@ -724,6 +726,8 @@ impl App {
             breakdown: Vec::new(),
             terms: wish.aim.offer.as_ref().map_or(product.terms, |offer| offer.terms),
             fulfilment: Fulfilment::Enrol,
+            // Whoever is enrolled by staff gets the place; credits are granted with a reason of their own.
+            credits: Gain::default(),
             refunded: zero,
             refunded_by_quantity: zero,
             refunded_quantity: 0,

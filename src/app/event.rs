@@ -165,7 +165,7 @@ fn order_data(order: &Order) -> Value {
         .map(|line| {
             json!({
                 "id": line.id, "productId": line.product, "sku": line.sku, "title": line.title, "quantity": line.quantity,
-                "for": line.for_.kind().name(), "total": money(line.amounts.total),
+                "for": line.for_.kind().name(), "total": money(line.amounts.total), "credits": line.credits.count,
             })
         })
         .collect();

@@ -30,6 +30,8 @@ pub struct FormWords {
     pub for_whom: &'static str,
     /// Label of the ways to pay.
     pub method: &'static str,
+    /// Heading of the packs.
+    pub packs: &'static str,
     /// The button that shows the total.
     pub next: &'static str,
     /// The button that orders.
@@ -73,6 +75,7 @@ const ENGLISH: FormWords = FormWords {
     total: "Total",
     for_whom: "Access and receipt go to",
     method: "How do you want to pay?",
+    packs: "Packs",
     next: "Continue",
     order: "Order with obligation to pay",
     again: "Try again",
@@ -100,6 +103,7 @@ const POLISH: FormWords = FormWords {
     total: "Razem",
     for_whom: "Dostęp i potwierdzenie wyślemy na adres",
     method: "Wybierz sposób płatności",
+    packs: "Pakiety",
     next: "Dalej",
     order: "Zamawiam z obowiązkiem zapłaty",
     again: "Spróbuj ponownie",
@@ -130,6 +134,11 @@ impl FormWords {
     /// An amount.
     pub fn money(&self, money: Money) -> String {
         self.language.money(money)
+    }
+
+    /// So many credits; nothing for none.
+    pub fn credits(&self, count: u64) -> Option<String> {
+        (count > 0).then(|| self.language.credits(count))
     }
 
     /// Why a code is not taken.

@@ -52,7 +52,7 @@ impl App {
                 (For::Learner { email: Some(email), .. }, owner) if keys => {
                     let person = line.learner.ok_or_else(|| internal!("a line of {} names nobody", order.number))?;
                     let learner = Some((person, self.email_hash(email)));
-                    self.issue_tokens(&txn, TokenIssue { learner, ..seats(&order, line, owner.filter(|_| own), now) }).await?;
+                    self.issue_tokens(&txn, TokenIssue { learner, ..seats(&order, line, owner.filter(|_| own), now)? }).await?;
                     continue;
                 }
                 (For::Learner { email: Some(email), name }, _) => {
@@ -62,7 +62,7 @@ impl App {
                     account
                 }
                 (For::Seats | For::SelfBuyer, Some(buyer)) => {
-                    self.issue_tokens(&txn, seats(&order, line, own.then_some(buyer), now)).await?;
+                    self.issue_tokens(&txn, seats(&order, line, own.then_some(buyer), now)?).await?;
                     continue;
                 }
                 (For::SelfBuyer | For::Seats, None) | (For::Learner { email: None, .. }, _) => {
@@ -70,9 +70,11 @@ impl App {
                     continue;
                 }
             };
+            // A credit pack gives its credits and opens nothing.
+            let Some(target) = line.target else { continue };
             grants.push(NewGrant {
                 account: learner,
-                target: line.target,
+                target,
                 source: Source { kind: SourceKind::OrderLine, id: line.id.uuid() },
                 order: Some(order.id),
                 actor: Caller::system().actor(),
@@ -115,20 +117,21 @@ impl App {
     }
 }
 
-fn seats(order: &Order, line: &OrderLine, owner: Option<AccountId>, now: DateTime<Utc>) -> TokenIssue {
-    TokenIssue {
+fn seats(order: &Order, line: &OrderLine, owner: Option<AccountId>, now: DateTime<Utc>) -> Result<TokenIssue> {
+    let target = line.target.ok_or_else(|| internal!("{} sells seats of nothing", line.id))?;
+    Ok(TokenIssue {
         line: line.id,
         order: order.id,
         company: order.company,
         owner,
         product: line.product,
-        target: line.target,
+        target,
         session: line.session,
         terms: line.terms,
         quantity: line.quantity,
         learner: None,
         now,
-    }
+    })
 }
 
 /// Whether all that was paid for the line went back before it was given.

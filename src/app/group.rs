@@ -14,6 +14,7 @@ use uuid::Uuid;
 use crate::app::account::{attribute_name, attribute_value};
 use crate::app::caller::{Caller, Topic};
 use crate::app::catalog::Sort;
+use crate::app::credit_pack::CreditWish;
 use crate::app::grant::{Entitlement, NewGrant};
 use crate::app::price::PriceWish;
 use crate::app::product::{FirstProduct, TermsWish, archived};
@@ -60,6 +61,8 @@ pub struct GroupCommerce {
     pub prices: Option<Vec<PriceWish>>,
     /// How long membership lasts.
     pub terms: TermsWish,
+    /// The credits that membership gives.
+    pub credits: CreditWish,
 }
 
 /// What is to change of a group; absent = stays.
@@ -114,7 +117,12 @@ impl App {
                 let sku = sku.and_then(|sku| Sku::parse(&sku).map_err(|reason| Refusal::from(reason).under(["sku"])));
                 let sku = faults.at("commerce", sku);
                 let terms = faults.at("commerce", commerce.terms.check(ProductKind::Group));
-                sku.zip(terms).map(|(sku, terms)| FirstProduct { sku, terms, prices: commerce.prices.unwrap_or_default() })
+                sku.zip(terms).map(|(sku, terms)| FirstProduct {
+                    sku,
+                    terms,
+                    prices: commerce.prices.unwrap_or_default(),
+                    credits: commerce.credits,
+                })
             }
         };
         let (Some(title), Some(description), Some(rule)) = (title, description, rule) else { return Err(faults.into()) };

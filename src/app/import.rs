@@ -162,6 +162,7 @@ impl App {
             };
             let product: ProductId = entropy::next_id();
             products.push(NewProduct {
+                gives: None,
                 id: product,
                 kind: ProductKind::Course,
                 target: course.id.uuid(),

@@ -642,7 +642,7 @@ impl App {
         let libraries = store::catalog::libraries_holding(db, &[course]).await?.remove(&course).unwrap_or_default();
         let targets: Vec<Uuid> = std::iter::once(course.uuid()).chain(libraries.iter().map(|library| library.id.uuid())).collect();
         let mut products = store::product::products_of(db, &targets).await?;
-        products.sort_by_key(|product| targets.iter().position(|target| *target == product.target().uuid()));
+        products.sort_by_key(|product| targets.iter().position(|target| *target == product.target));
         let wanted: Vec<_> = products.iter().map(|product| (product.id, 1)).collect();
         let context = self.offer_context_for(db, account, ContextArgs { company, ..ContextArgs::default() }).await?;
         let offers = self.offers_of(db, &context, Detail::default(), &wanted).await?;

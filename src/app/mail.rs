@@ -638,6 +638,7 @@ impl App {
             let more = given.codes.len().saturating_sub(MAX_CODES);
             LineFacts {
                 kind: line.for_.kind().name(),
+                credits: (!line.credits.is_none()).then(|| words.credits(line.credits.count)),
                 sku: line.sku.clone(),
                 title: line.title.clone(),
                 quantity: line.quantity,

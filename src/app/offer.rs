@@ -11,6 +11,7 @@ use domain::cart::{CartRefusal, MAX_QUANTITY, OfferState};
 use domain::catalog::{CatalogRefusal, CourseKind, Fulfilment, PriceRow, ProductKind, Saleability, Schedule, TierPrice, may_be_sold};
 use domain::company::{OfferBase, Storefront, effective};
 use domain::coupon::Content;
+use domain::credit_sale::Gives;
 use domain::pricing::{Buyer, Channel, Market, Prices, Quote, RateTable, Unavailable, quote};
 use domain::terms::Terms;
 use domain::text::{self, Sku};
@@ -28,6 +29,7 @@ use crate::store;
 use crate::store::company::Company;
 use crate::store::offer::{Facts, ListFilter, PricesOf, Stretch, Viewpoint, Which};
 
+pub use super::public_pack::PublicPack;
 pub use crate::store::offer::{Detail, OfferCourse, OfferSession, Sort, SortKey};
 
 /// The context of prices, as a caller names it.
@@ -75,7 +77,7 @@ pub struct OfferView {
     pub sku: String,
     /// What it sells.
     pub kind: ProductKind,
-    /// The library, course, session or group.
+    /// The library, course, session, group or credit pack.
     pub target: Uuid,
     /// Title, the company's own if it has one.
     pub title: String,
@@ -95,10 +97,14 @@ pub struct OfferView {
     pub couponable: bool,
     /// What buying it gives.
     pub fulfilment: Fulfilment,
+    /// The credits that one unit gives.
+    pub gives: Option<Gives>,
     /// Product code of a library.
     pub product_code: Option<String>,
     /// What coupons see of everything that it gives; empty unless asked for.
     pub contents: Vec<Content>,
+    /// Packs of it that everybody is shown, oldest first; empty unless asked for.
+    pub packs: Vec<PublicPack>,
     /// Its courses in order; empty unless asked for.
     pub courses: Vec<OfferCourse>,
     /// Dated sessions of its events that have not ended; empty unless asked for.
@@ -285,7 +291,7 @@ impl App {
             .iter()
             .filter_map(|(product, quantity)| known.get(product).map(|facts| self.view(context, facts, &prices, *quantity, Sort::Title)))
             .collect::<Vec<_>>();
-        add_detail(db, context, detail, &mut views).await?;
+        self.add_detail(db, context, detail, &mut views).await?;
         Ok(views)
     }
 
@@ -341,7 +347,7 @@ impl App {
             (detail.courses, detail.sessions) = (false, false);
         }
         let mut views = vec![view];
-        add_detail(db, &context, detail, &mut views).await?;
+        self.add_detail(db, &context, detail, &mut views).await?;
         Ok(views.pop().filter(|view| view.visible).map(|view| (view, context)))
     }
 
@@ -397,7 +403,7 @@ impl App {
         let page = Page::cut(facts, &list.page, total);
         let prices = self.price_facts_of(db, context, &page.rows).await?;
         let mut page = page.map(|facts| self.view(context, &facts, &prices, 1, list.sort));
-        add_detail(db, context, list.detail, &mut page.rows).await?;
+        self.add_detail(db, context, list.detail, &mut page.rows).await?;
         Ok(page)
     }
 
@@ -449,7 +455,7 @@ impl App {
             let facts = facts.remove(&product).ok_or_else(|| internal!("the product {product} went while it was listed"))?;
             views.push(OfferView { key, ..self.view(context, &facts, &prices, 1, list.sort) });
         }
-        add_detail(db, context, list.detail, &mut views).await?;
+        self.add_detail(db, context, list.detail, &mut views).await?;
         Ok(Page { rows: views, has_next: page.has_next, has_previous: page.has_previous, total: page.total })
     }
 
@@ -535,8 +541,10 @@ impl App {
             visible: offer.visible && !facts.restricted,
             couponable: facts.couponable,
             fulfilment: facts.fulfilment,
+            gives: facts.gives,
             product_code: facts.product_code.clone(),
             contents: Vec::new(),
+            packs: Vec::new(),
             courses: Vec::new(),
             sessions: Vec::new(),
             owned: None,
@@ -565,44 +573,51 @@ fn in_order(one: &(SortKey, Uuid), other: &(SortKey, Uuid), downwards: bool) -> 
     }
 }
 
-/// Adds contents, courses, sessions and whether the buyer has it already, as far as asked for.
-async fn add_detail(db: &impl ConnectionTrait, context: &OfferContext, detail: Detail, views: &mut [OfferView]) -> Result<()> {
-    let mut targets: Vec<(ProductKind, Uuid)> = views.iter().map(|view| (view.kind, view.target)).collect();
-    targets.sort_unstable();
-    targets.dedup();
-    if detail.contents {
-        let contents = store::offer::contents(db, &targets).await?;
-        for view in views.iter_mut() {
-            view.contents = contents.get(&view.target).cloned().unwrap_or_default();
+impl App {
+    /// Adds contents, courses, sessions, packs and whether the buyer has it already, as far as asked for.
+    async fn add_detail(&self, db: &impl ConnectionTrait, context: &OfferContext, detail: Detail, views: &mut [OfferView]) -> Result<()> {
+        let mut targets: Vec<(ProductKind, Uuid)> = views.iter().map(|view| (view.kind, view.target)).collect();
+        targets.sort_unstable();
+        targets.dedup();
+        if detail.contents {
+            let contents = store::offer::contents(db, &targets).await?;
+            for view in views.iter_mut() {
+                view.contents = contents.get(&view.target).cloned().unwrap_or_default();
+            }
         }
-    }
-    if detail.courses || detail.sessions {
-        let courses = store::offer::courses(db, &context.viewpoint(), &targets, detail.course_descriptions).await?;
-        let mut events: Vec<_> =
-            courses.values().flatten().filter(|course| course.kind == CourseKind::Event).map(|course| course.id).collect();
-        events.sort_unstable_by_key(|event| event.uuid());
-        events.dedup();
-        let sessions = match detail.sessions {
-            true => store::offer::sessions(db, &events, context.at).await?,
-            false => Vec::new(),
-        };
-        for view in views.iter_mut() {
-            view.courses = courses.get(&view.target).cloned().unwrap_or_default();
-            let holds = |session: &&OfferSession| match view.kind {
-                ProductKind::Session => session.id.uuid() == view.target,
-                _ => view.courses.iter().any(|course| course.id == session.course),
+        if detail.courses || detail.sessions {
+            let courses = store::offer::courses(db, &context.viewpoint(), &targets, detail.course_descriptions).await?;
+            let mut events: Vec<_> =
+                courses.values().flatten().filter(|course| course.kind == CourseKind::Event).map(|course| course.id).collect();
+            events.sort_unstable_by_key(|event| event.uuid());
+            events.dedup();
+            let sessions = match detail.sessions {
+                true => store::offer::sessions(db, &events, context.at).await?,
+                false => Vec::new(),
             };
-            view.sessions = sessions.iter().filter(holds).cloned().collect();
+            for view in views.iter_mut() {
+                view.courses = courses.get(&view.target).cloned().unwrap_or_default();
+                let holds = |session: &&OfferSession| match view.kind {
+                    ProductKind::Session => session.id.uuid() == view.target,
+                    _ => view.courses.iter().any(|course| course.id == session.course),
+                };
+                view.sessions = sessions.iter().filter(holds).cloned().collect();
+            }
         }
-    }
-    if detail.owned
-        && let Some(account) = context.account
-    {
-        let targets: Vec<Uuid> = views.iter().map(|view| view.target).collect();
-        let owned: std::collections::HashSet<Uuid> = store::offer::owned(db, account, &targets, context.at).await?.into_iter().collect();
-        for view in views {
-            view.owned = Some(owned.contains(&view.target));
+        // What packs there were is not kept.
+        if detail.packs && !context.recorded {
+            self.add_packs(db, context, views).await?;
         }
+        if detail.owned
+            && let Some(account) = context.account
+        {
+            let targets: Vec<Uuid> = views.iter().map(|view| view.target).collect();
+            let owned: std::collections::HashSet<Uuid> =
+                store::offer::owned(db, account, &targets, context.at).await?.into_iter().collect();
+            for view in views {
+                view.owned = Some(owned.contains(&view.target));
+            }
+        }
+        Ok(())
     }
-    Ok(())
 }

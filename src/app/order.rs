@@ -684,15 +684,15 @@ fn again(attempt: &Payment) -> News {
 
 fn order_line(view: &CartLineView) -> Result<OrderLine> {
     let offer = view.offer.as_ref().ok_or_else(|| internal!("a line without an offer passed the cart's readiness"))?;
-    let (quote, amounts) = match (&offer.quote, view.amounts()) {
-        (Ok(quote), Some(amounts)) => (quote, *amounts),
+    let (quote, amounts) = match (&view.quote, view.amounts()) {
+        (Some(quote), Some(amounts)) => (quote, *amounts),
         _ => return Err(internal!("a line without a price passed the cart's readiness")),
     };
     let zero = Money::zero(amounts.total.currency);
     Ok(OrderLine {
         id: entropy::next_id(),
         product: offer.product,
-        target: view.session.map_or_else(|| Target::new(target_kind(offer.kind), offer.target), Target::Session),
+        target: view.session.map(Target::Session).or_else(|| target_kind(offer.kind).map(|kind| Target::new(kind, offer.target))),
         sku: offer.sku.clone(),
         title: offer.title.clone(),
         product_code: offer.product_code.clone(),
@@ -707,17 +707,20 @@ fn order_line(view: &CartLineView) -> Result<OrderLine> {
         breakdown: quote.clone().discounted(amounts.discount).steps,
         terms: offer.terms,
         fulfilment: offer.fulfilment,
+        credits: view.facts.credits,
         refunded: zero,
         refunded_by_quantity: zero,
         refunded_quantity: 0,
     })
 }
 
-const fn target_kind(kind: ProductKind) -> TargetKind {
+/// What a product of this kind opens; a credit pack opens nothing.
+const fn target_kind(kind: ProductKind) -> Option<TargetKind> {
     match kind {
-        ProductKind::Library => TargetKind::Library,
-        ProductKind::Course => TargetKind::Course,
-        ProductKind::Session => TargetKind::Session,
-        ProductKind::Group => TargetKind::Group,
+        ProductKind::Library => Some(TargetKind::Library),
+        ProductKind::Course => Some(TargetKind::Course),
+        ProductKind::Session => Some(TargetKind::Session),
+        ProductKind::Group => Some(TargetKind::Group),
+        ProductKind::CreditPack => None,
     }
 }

@@ -113,6 +113,8 @@ pub struct ReceiptLine {
     pub title: String,
     /// What to do next.
     pub text: String,
+    /// The credits that it gives, all units together.
+    pub credits: u64,
     /// Courses that are open now.
     pub courses: Vec<(CourseId, String)>,
     /// Codes of seats, for those who may hand them out.
@@ -300,6 +302,8 @@ impl App {
                     let codes = what.map_or(line.quantity as usize, |what| what.codes.len());
                     let text = match &line.for_ {
                         _ if refunded && what.is_none_or(Given::is_over) => words.line_refunded().to_owned(),
+                        For::Learner { name, .. } if line.target.is_none() => words.line_credits_of(name.as_deref()),
+                        For::SelfBuyer | For::Seats if line.target.is_none() => words.line_credits().to_owned(),
                         For::SelfBuyer | For::Learner { .. } if line.fulfilment == Fulfilment::Keys => words.line_key().to_owned(),
                         For::SelfBuyer => words.line_open().to_owned(),
                         For::Seats => words.line_codes(codes),
@@ -309,6 +313,7 @@ impl App {
                         line: line.id,
                         title: line.title.clone(),
                         text,
+                        credits: line.credits.count,
                         courses: what.map(|what| what.courses.clone()).unwrap_or_default(),
                         tokens: what
                             .filter(|what| hands_out || (buyer && !what.of_company))
@@ -410,6 +415,7 @@ impl Pages {
         let words = Language::of(&order.locale);
         let lines = order.lines.iter().map(|line| LineFacts {
             kind: line.for_.kind().name(),
+            credits: (!line.credits.is_none()).then(|| words.credits(line.credits.count)),
             sku: line.sku.clone(),
             title: line.title.clone(),
             quantity: line.quantity,

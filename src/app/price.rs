@@ -6,6 +6,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, NaiveDate, SubsecRound, Utc};
 use domain::catalog::{AppliesTo, CatalogRefusal, PriceRow, Schedule, ScheduleMode, Tier, check_prices};
+use domain::credit_sale::priced;
 use domain::pricing::{ExchangeRate, RateTable};
 use domain::window::{Window, check_instant};
 use domain::{Currency, DiscountScheduleId, GroupId, Money, ProductId, Rate, text};
@@ -21,6 +22,7 @@ use crate::page::{Page, PageArgs};
 use crate::store;
 use crate::store::installation::Installation;
 use crate::store::page::Key;
+use crate::store::past::Said;
 
 pub use crate::store::price::{NamedSchedule, Price, RateFilter, SetRate};
 
@@ -74,22 +76,37 @@ pub struct ScheduleSet {
 
 impl App {
     /// Gives a product the whole set of its prices. Rows that it has already stay untouched, with the instant from which they held; the others
-    /// are replaced.
+    /// are replaced. `credits` is the number that one unit gives: it goes with the price, and a product that gives credits demands it (R33).
     ///
     /// # Errors
-    /// Not for this caller; no such product; rows out of range, overlapping, or for a group that is not there.
-    pub async fn product_prices_set(&self, caller: &Caller, id: ProductId, wishes: Vec<PriceWish>) -> Result<Product> {
+    /// Not for this caller; no such product; rows out of range, overlapping, or for a group that is not there; a number of credits that is
+    /// missing or out of range.
+    pub async fn product_prices_set(
+        &self,
+        caller: &Caller,
+        id: ProductId,
+        wishes: Vec<PriceWish>,
+        credits: Option<i64>,
+    ) -> Result<Product> {
         caller.require(Topic::Prices.write())?;
         let now = self.now();
         let (txn, installation) = self.begin_catalog().await?;
         let mut product = self.live_product(&txn, id).await?;
+        let held = product.clone();
+        product.gives = priced(held.kind, held.id, held.gives, credits)?;
         let rows = self.price_rows(&txn, &wishes).await?;
         let (old, new) = self.set_prices(&txn, caller, &installation, id, rows).await?;
-        if old != new {
+        if old != new || product.gives != held.gives {
             product.touched_at = now;
             store::product::update(&txn, &product).await?;
+            store::past::keep(&txn, id.uuid(), &Said::product(&held), &Said::product(&product), now).await?;
             let object = Object::new("product", id.uuid());
-            self.audit(&txn, caller, "productPricesSet", object, Some(json!(old)), Some(json!(new))).await?;
+            let told = |prices: Vec<PriceRow>, product: &Product| match product.gives {
+                Some(gives) => json!({ "prices": prices, "credits": gives.count }),
+                None => json!(prices),
+            };
+            let (old, new) = (told(old, &held), told(new, &product));
+            self.audit(&txn, caller, "productPricesSet", object, Some(old), Some(new)).await?;
         }
         txn.commit().await?;
         Ok(product)

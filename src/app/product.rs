@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use domain::catalog::{Fulfilment, ProductKind, SaleState};
+use domain::credit_sale::{self, Change};
 use domain::mail::canonical_locale;
 use domain::terms::Terms;
 use domain::text::Sku;
@@ -12,6 +13,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::app::caller::{Caller, Topic};
+use crate::app::credit_pack::CreditWish;
 use crate::app::price::PriceWish;
 use crate::app::{App, Object, entropy};
 use crate::error::{Code, Error, Faults, Refusal, Result};
@@ -63,6 +65,8 @@ pub struct ProductUpdate {
     pub couponable: Option<bool>,
     /// What buying it gives, for later orders.
     pub fulfilment: Option<Fulfilment>,
+    /// The credits that it gives, for later orders.
+    pub credits: Change,
     /// Texts of its order form to be set, or (`None`) taken away, by locale.
     pub form_texts: Vec<(String, Option<String>)>,
 }
@@ -76,6 +80,21 @@ pub struct FirstProduct {
     pub terms: Terms,
     /// Its prices.
     pub prices: Vec<PriceWish>,
+    /// The credits that it gives.
+    pub credits: CreditWish,
+}
+
+/// How a product that was never sold is to be sold.
+#[derive(Debug, Clone)]
+pub(super) struct Sold {
+    /// Another SKU.
+    pub(super) sku: Option<Sku>,
+    /// How long access lasts; `None` = as it is.
+    pub(super) terms: Option<Terms>,
+    /// Its first prices.
+    pub(super) prices: Vec<PriceWish>,
+    /// The credits that it gives.
+    pub(super) credits: CreditWish,
 }
 
 impl App {
@@ -86,10 +105,10 @@ impl App {
         Ok((txn, installation))
     }
 
-    /// Changes SKU, sale state or terms of a product, or whether coupons reach it.
+    /// Changes SKU, sale state, terms or credits of a product, or whether coupons reach it.
     ///
     /// # Errors
-    /// Not for this caller; no such product; [`Code::SkuTaken`]; terms that it cannot have.
+    /// Not for this caller; no such product; [`Code::SkuTaken`]; terms or credits that it cannot have.
     pub async fn product_update(&self, caller: &Caller, cmd: ProductUpdate) -> Result<Product> {
         caller.require(Topic::Catalog.write())?;
         let now = self.now();
@@ -99,7 +118,21 @@ impl App {
         let sku = cmd.sku.map(|sku| faults.at("sku", Sku::parse(&sku)));
         let terms = cmd.terms.map(|terms| faults.at("terms", terms.check(held.kind)));
         let form_texts = checked_form_texts(cmd.form_texts, &mut faults);
+        let gives = match credit_sale::changed(held.kind, held.id, held.gives, cmd.credits) {
+            Ok(gives) => gives,
+            Err(refusals) => {
+                refusals.into_iter().for_each(|refusal| faults.add(refusal));
+                held.gives
+            }
+        };
+        if held.kind == ProductKind::CreditPack && cmd.fulfilment == Some(Fulfilment::Keys) {
+            let message = "A credit pack gives its credits at once and has no keys; leave fulfilment out.";
+            faults.add(Refusal::at(Code::Invalid, ["fulfilment"], message));
+        }
         faults.check()?;
+        if let Some(to) = cmd.credits.tied_to.flatten().filter(|to| *to != held.id || held.kind == ProductKind::CreditPack) {
+            self.check_tie(&txn, to).await?;
+        }
         let mut product = held.clone();
         if let Some(sku) = sku.flatten() {
             if !store::product::reserve_sku(&txn, product.id, &sku, now).await? {
@@ -110,6 +143,7 @@ impl App {
         product.couponable = cmd.couponable.unwrap_or(product.couponable);
         product.fulfilment = cmd.fulfilment.unwrap_or(product.fulfilment);
         product.state = cmd.state.unwrap_or(product.state);
+        product.gives = gives;
         product.terms = terms.flatten().unwrap_or(product.terms);
         if product != held {
             product.touched_at = now;
@@ -177,7 +211,8 @@ impl App {
         }
         let rows = self.price_rows(txn, &first.prices).await?;
         let (id, sku) = (entropy::next_id(), first.sku);
-        let new = NewProduct { id, kind, target, sku: sku.clone(), terms: first.terms, created_at: self.now() };
+        let gives = first.credits.check(kind, id)?;
+        let new = NewProduct { id, kind, target, sku: sku.clone(), terms: first.terms, gives, created_at: self.now() };
         if !store::product::insert(txn, &new).await? {
             return Err(sku_taken(&sku, ["sku"]));
         }
@@ -186,23 +221,21 @@ impl App {
     }
 
     /// Gives a product that was never sold its first prices, and the SKU that is wanted.
-    #[expect(clippy::too_many_arguments, reason = "what a first product needs, beside who gives it")]
     pub(super) async fn sell_product(
         &self,
         txn: &DatabaseTransaction,
         caller: &Caller,
         installation: &Installation,
         held: Product,
-        sku: Option<Sku>,
-        terms: Option<Terms>,
-        prices: Vec<PriceWish>,
+        first: Sold,
     ) -> Result<()> {
-        if prices.is_empty() {
+        if first.prices.is_empty() {
             return Err(no_first_price());
         }
-        let rows = self.price_rows(txn, &prices).await?;
-        let mut product = Product { terms: terms.unwrap_or(held.terms), touched_at: self.now(), ..held.clone() };
-        if let Some(sku) = sku {
+        let rows = self.price_rows(txn, &first.prices).await?;
+        let gives = first.credits.check(held.kind, held.id)?;
+        let mut product = Product { terms: first.terms.unwrap_or(held.terms), gives, touched_at: self.now(), ..held.clone() };
+        if let Some(sku) = first.sku {
             if !store::product::reserve_sku(txn, product.id, &sku, product.touched_at).await? {
                 return Err(sku_taken(&sku, ["sku"]));
             }

@@ -2,6 +2,9 @@
 
 use std::collections::HashSet;
 
+use domain::cart::For;
+use domain::catalog::Fulfilment;
+use domain::credit_sale::{Sold, asked_back};
 use domain::event::EventKind;
 use domain::order::{OrderEvent, advance};
 use domain::payment::DisputeStatus;
@@ -13,7 +16,7 @@ use sea_orm::DatabaseTransaction;
 use serde_json::json;
 
 use super::caller::{Caller, Topic};
-use super::payment::{Dispute, Order, Origin, Payment, Ran, Refund, RefundLine, money_facts, money_fault};
+use super::payment::{Dispute, Order, OrderLine, Origin, Payment, Ran, Refund, RefundLine, money_facts, money_fault};
 use super::{Answer, App, Object, entropy};
 use crate::error::{Error, Result};
 use crate::internal;
@@ -140,6 +143,35 @@ impl App {
             .collect())
     }
 
+    /// The credits that each part of a refund asks back, spent or not. Of seats and keys none: whoever redeems one gets its credits, and gives
+    /// them back with it.
+    async fn credit_shares(&self, txn: &DatabaseTransaction, order: &Order, plan: &RefundPlan) -> Result<Vec<u64>> {
+        let line_of = |part: &LinePlan| order.lines.iter().find(|line| line.id == part.line);
+        let gives = |part: &&LinePlan| part.takes_credits && line_of(part).is_some_and(|line| !line.credits.is_none());
+        if !plan.lines.iter().any(|part| gives(&part)) {
+            return Ok(vec![0; plan.lines.len()]);
+        }
+        let refunds = store::payment::refunds_of(txn, &[order.id]).await?.remove(&order.id).unwrap_or_default();
+        let earlier: Vec<&RefundLine> = refunds.iter().filter(|refund| refund.status.counts()).flat_map(|refund| &refund.lines).collect();
+        let share = |part: &LinePlan| -> Result<u64> {
+            let Some(line) = line_of(part).filter(|line| gives(&part) && gives_at_once(line)) else { return Ok(0) };
+            let before = || earlier.iter().filter(|before| before.line == line.id && before.takes_credits);
+            let by_amount = before().filter(|before| !before.by_quantity).map(|before| before.amount);
+            let now = (!part.by_quantity).then_some(part.amount);
+            let sold = Sold {
+                credits: line.credits.count,
+                quantity: line.quantity,
+                total: line.amounts.total,
+                refunded: Money::sum(order.currency, by_amount.chain(now)).map_err(money_fault)?,
+                units: before().filter(|before| before.by_quantity).map(|before| before.quantity).sum::<u32>()
+                    + if part.by_quantity { part.quantity } else { 0 },
+                before: before().map(|before| before.credits).sum(),
+            };
+            asked_back(&sold, part.wholly_refunded).map_err(money_fault)
+        };
+        plan.lines.iter().map(share).collect()
+    }
+
     /// Writes a refund, takes its amounts from lines and attempt, all under the order's lock.
     #[expect(clippy::too_many_arguments, reason = "each is a fact of the one row that is written")]
     async fn put_refund(
@@ -154,6 +186,7 @@ impl App {
         actor: String,
     ) -> Result<Refund> {
         let now = self.now();
+        let shares = self.credit_shares(txn, order, plan).await?;
         let refund = Refund {
             id: entropy::next_id(),
             order: order.id,
@@ -171,13 +204,18 @@ impl App {
             lines: plan
                 .lines
                 .iter()
-                .map(|line| RefundLine {
+                .zip(shares)
+                .map(|(line, credits)| RefundLine {
                     line: line.line,
                     amount: line.amount,
                     quantity: line.quantity,
                     by_quantity: line.by_quantity,
                     tokens: line.tokens.clone(),
                     access: line.access,
+                    takes_credits: line.takes_credits,
+                    credits,
+                    credits_taken: 0,
+                    credits_spent: 0,
                 })
                 .collect(),
         };
@@ -386,6 +424,7 @@ impl App {
             quantity: part.quantity,
             tokens: part.tokens.clone(),
             access: part.access,
+            takes_credits: part.takes_credits,
             wholly_refunded,
         };
         if part.access == Access::Keep && wholly_refunded {
@@ -489,6 +528,11 @@ impl App {
         self.changed(order.id.uuid());
         Ok(())
     }
+}
+
+/// Whether a line's credits go to somebody's account as soon as it is paid, and not to whoever redeems a token.
+pub(super) fn gives_at_once(line: &OrderLine) -> bool {
+    line.for_ != For::Seats && line.fulfilment == Fulfilment::Enrol
 }
 
 fn attempt_actor(payment: &Payment) -> String {

@@ -14,6 +14,7 @@ use super::caller::Caller;
 use super::catalog::{CourseCommerceSet, CourseCreate, LibraryCreate, ProviderSet, SessionCreate};
 use super::company::CompanyCreate;
 use super::company_offer::{CompanyOffersSet, OverrideWish};
+use super::credit_pack::CreditWish;
 use super::group::{Content, GroupCommerce, GroupCreate, Rule};
 use super::price::{PriceWish, RateWish, ScheduleSet};
 use super::product::TermsWish;
@@ -182,6 +183,7 @@ impl App {
             if let Some(cents) = price {
                 let terms = TermsWish { days: (cents > 0).then_some(365), ..TermsWish::default() };
                 let set = CourseCommerceSet {
+                    credits: CreditWish::default(),
                     course,
                     enabled: true,
                     terms: Some(terms),
@@ -236,6 +238,7 @@ impl App {
                 prices.push(list(Money::new(13_900, second)));
             }
             let create = LibraryCreate {
+                credits: CreditWish::default(),
                 title: title.to_owned(),
                 description: description.to_owned(),
                 product_code: Some(code.to_owned()),
@@ -261,6 +264,7 @@ impl App {
             rule: None,
             content: vec![opens(courses["MATH-2"]), opens(courses["LEAD-3"])],
             commerce: Some(GroupCommerce {
+                credits: CreditWish::default(),
                 sku: Some("CLUB".to_owned()),
                 prices: Some(vec![self.list_price(1_200)]),
                 terms: TermsWish { months: Some(1), ..TermsWish::default() },
@@ -339,6 +343,7 @@ const fn opens(course: CourseId) -> Content {
 /// An override that inherits everything.
 const fn inherited(product: ProductId) -> OverrideWish {
     OverrideWish {
+        credits: None,
         product,
         title: None,
         description: None,

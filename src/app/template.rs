@@ -181,6 +181,8 @@ pub(super) struct LineFacts {
     /// What to do with it next, on pages.
     pub text: Option<String>,
     pub learner: Option<String>,
+    /// The credits that it gives, in words.
+    pub credits: Option<String>,
     pub courses: Vec<String>,
     pub codes: Vec<String>,
     /// How many codes more there are; `None` = no more.
@@ -405,7 +407,7 @@ impl App {
         let page = matches!(kind, TemplateKind::ReceiptPage | TemplateKind::DeclinePage);
         let declined = matches!(kind, TemplateKind::PaymentDeclined | TemplateKind::DeclinePage);
         let has_order = declined || matches!(kind, TemplateKind::OrderConfirmation | TemplateKind::OwnerCopy | TemplateKind::ReceiptPage);
-        let line = |kind, sku: &str, title: &str, quantity, minor| LineFacts {
+        let line = |kind, sku: &str, title: &str, quantity: u32, minor| LineFacts {
             kind,
             sku: sku.to_owned(),
             title: title.to_owned(),
@@ -413,6 +415,7 @@ impl App {
             total: dollars(minor),
             text: page.then(|| words.line_open().to_owned()),
             learner: (kind == "LEARNER").then(|| "Bo Lind".to_owned()),
+            credits: all.then(|| words.credits(u64::from(quantity) * 50)),
             courses: some("Rust from the first line").into_iter().collect(),
             codes: (kind == "SEATS").then(|| "7K2M9-4XQPT-W3HBN".to_owned()).into_iter().collect(),
             more_codes: (kind == "SEATS").then_some(2),

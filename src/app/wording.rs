@@ -85,6 +85,31 @@ impl Language {
         }
     }
 
+    /// So many credits.
+    pub(super) fn credits(self, count: u64) -> String {
+        match (self, count) {
+            (Self::English, 1) => "1 credit".to_owned(),
+            (Self::English, count) => format!("{count} credits"),
+            (Self::Polish, count) => format!("Kredyty: {count}"),
+        }
+    }
+
+    /// What to do with a line of credits for oneself.
+    pub(super) const fn line_credits(self) -> &'static str {
+        match self {
+            Self::English => "The credits are in your account.",
+            Self::Polish => "Kredyty są już na Twoim koncie.",
+        }
+    }
+
+    /// What to do with a line of credits for somebody else; the name if one was given.
+    pub(super) fn line_credits_of(self, name: Option<&str>) -> String {
+        match self {
+            Self::English => format!("The credits are in the account of {}.", name.unwrap_or("the learner you named")),
+            Self::Polish => format!("Kredyty są na koncie: {}.", name.unwrap_or("wskazana osoba")),
+        }
+    }
+
     /// What to do with a line for somebody else; the name if one was given.
     pub(super) fn line_learner(self, name: Option<&str>) -> String {
         match self {

@@ -10,7 +10,7 @@ use domain::text::{self, Email};
 
 use super::cart_coupon::CartCoupon;
 use super::error::{UserError, UserErrorCode, answer, outcome, scope};
-use super::offer::{ContextInput, Offer, PriceContext, detail};
+use super::offer::{ContextInput, Offer, PriceContext, PriceStep, detail};
 use super::order::{Order, parts, view};
 use super::scalar::{CurrencyCode, Long, Money, input_id, named_enum};
 use crate::app::cart::{
@@ -175,8 +175,12 @@ pub struct CartLine {
     /// Whom it is for.
     #[graphql(name = "for")]
     pub for_: LineFor,
-    /// What one costs; null without a price, and where the parts of a graduated schedule cost differently.
+    /// What one costs, by a pack if a coupon sells one; null without a price, and where the parts of a graduated schedule cost differently.
     pub unit_price: Option<Money>,
+    /// The steps that the subtotal is computed from; empty without a price.
+    pub price_breakdown: Vec<PriceStep>,
+    /// The credits that the quantity gives, the product's own or those of a pack; 0 for none.
+    pub credits: Long,
     /// What the quantity costs; null without a price.
     pub subtotal: Option<Money>,
     /// What was taken off; null without a price.
@@ -206,7 +210,9 @@ impl CartLine {
             session_id: view.session.map(ID::from),
             quantity: line.quantity,
             for_: line.for_.into(),
-            unit_price: view.offer.as_ref().and_then(|offer| offer.quote.as_ref().ok()).and_then(|quote| quote.unit_price).map(Money::from),
+            unit_price: view.quote.as_ref().and_then(|quote| quote.unit_price).map(Money::from),
+            price_breakdown: view.quote.iter().flat_map(|quote| &quote.steps).map(PriceStep::from).collect(),
+            credits: Long(i64::try_from(view.facts.credits.count).unwrap_or(i64::MAX)),
             offer: view.offer.map(|offer| Offer::new(offer, context.clone())),
             subtotal: amounts.map(|amounts| amounts.subtotal.into()),
             discount: amounts.map(|amounts| amounts.discount.into()),
@@ -370,7 +376,7 @@ pub struct CartLineInput {
     /// Whom it is for; the buyer unless given.
     #[graphql(name = "for")]
     pub for_: Option<LineForInput>,
-    /// The quantity that it is to have, 1 to 10,000; for oneself or a named learner 1.
+    /// The quantity that it is to have, 1 to 10,000; for oneself or a named learner 1, except of credit packs.
     pub quantity: i32,
 }
 

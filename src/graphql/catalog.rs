@@ -6,6 +6,7 @@ use domain::catalog::ProductFields;
 use domain::{CourseId, LibraryId, ProviderId};
 
 use super::connection::{List, connection, wants_total};
+use super::credit_pack::credit_wish;
 use super::error::{answer, payload, scope};
 use super::loader::{CoursesOf, LibrariesOf, ProductOf, ResourcesOf, SessionsOf, loaders};
 use super::offer::CourseKind;
@@ -335,6 +336,12 @@ pub struct CourseCommerceSetInput {
     sku: Option<String>,
     /// The product's prices, the first time.
     prices: Option<Vec<PriceInput>>,
+    /// The credits that it gives, stated with the first prices; none when left out.
+    credits: Option<i64>,
+    /// For how many days from the purchase its credits can be spent; without end when left out.
+    credit_days: Option<i64>,
+    /// Whether its credits pay for resources of this course only, as they do when left out, or (`false`) for any.
+    credits_tied: Option<bool>,
     /// Refused: the sale state changes on the product.
     state: Option<SaleState>,
 }
@@ -482,6 +489,12 @@ pub struct SessionCommerceInput {
     sku: String,
     /// The product's prices.
     prices: Vec<PriceInput>,
+    /// The credits that one unit gives, stated with the prices; none when left out.
+    credits: Option<i64>,
+    /// For how many days from the purchase its credits can be spent; without end when left out.
+    credit_days: Option<i64>,
+    /// Whether its credits pay for resources of its own courses only, as they do when left out, or (`false`) for any.
+    credits_tied: Option<bool>,
     /// Days of access to the event from the grant; left out = without end.
     access_days: Option<i64>,
 }
@@ -643,6 +656,12 @@ pub struct LibraryCreateInput {
     access_ends_at: Option<DateTime<Utc>>,
     /// The product's prices; the one in the base currency without group and window is the recommended unit price.
     prices: Vec<PriceInput>,
+    /// The credits that one unit gives, stated with the prices; none when left out.
+    credits: Option<i64>,
+    /// For how many days from the purchase its credits can be spent; without end when left out.
+    credit_days: Option<i64>,
+    /// Whether its credits pay for resources of its own courses only, as they do when left out, or (`false`) for any.
+    credits_tied: Option<bool>,
 }
 
 payload! {
@@ -653,7 +672,7 @@ payload! {
     }
 }
 
-/// What is to change of a library. What is left out stays. SKU, prices, sale state and days belong to the product and are refused here with
+/// What is to change of a library. What is left out stays. SKU, prices, credits, sale state and days belong to the product and are refused here with
 /// CHANGE_ON_PRODUCT: change them with `productUpdate` and `productPricesSet`.
 #[derive(Debug, InputObject)]
 pub struct LibraryUpdateInput {
@@ -677,6 +696,8 @@ pub struct LibraryUpdateInput {
     state: Option<SaleState>,
     /// Refused: change on the product.
     access_days: Option<i64>,
+    /// Refused: change on the product.
+    credits: Option<i64>,
 }
 
 payload! {
@@ -958,6 +979,7 @@ impl CatalogMutation {
                 terms: days.map(|days| TermsWish { days, ..TermsWish::default() }),
                 sku: input.sku,
                 prices: input.prices.map(|prices| parse_prices(&prices, &["prices"])).transpose()?,
+                credits: credit_wish(input.credits, input.credit_days, input.credits_tied),
                 state_given: input.state.is_some(),
             };
             app.course_commerce_set(caller, cmd).await
@@ -975,6 +997,7 @@ impl CatalogMutation {
                 Some(commerce) => Some(app::SessionCommerce {
                     sku: commerce.sku,
                     prices: parse_prices(&commerce.prices, &["commerce", "prices"])?,
+                    credits: credit_wish(commerce.credits, commerce.credit_days, commerce.credits_tied),
                     terms: TermsWish { days: commerce.access_days, ..TermsWish::default() },
                 }),
             };
@@ -1027,6 +1050,7 @@ impl CatalogMutation {
                 sku: input.sku,
                 terms: TermsWish { days: input.access_days, months: None, ends_at: input.access_ends_at },
                 prices: parse_prices(&input.prices, &["prices"])?,
+                credits: credit_wish(input.credits, input.credit_days, input.credits_tied),
             };
             app.library_create(caller, cmd).await
         };
@@ -1048,7 +1072,12 @@ impl CatalogMutation {
                 product_code: input.product_code.into(),
                 ordered: input.ordered,
                 schedule,
-                product: ProductFields { sku: input.sku.is_some(), prices: input.prices.is_some(), state: input.state.is_some() },
+                product: ProductFields {
+                    sku: input.sku.is_some(),
+                    prices: input.prices.is_some(),
+                    state: input.state.is_some(),
+                    credits: input.credits.is_some(),
+                },
                 terms_given: input.access_days.is_some(),
             };
             app.library_update(caller, cmd).await

@@ -121,6 +121,8 @@ pub struct CompanyOfferInput {
     pub product_id: ID,
     /// Own unit prices, one for each currency.
     pub prices: Option<Vec<MoneyInput>>,
+    /// Of a product that gives credits: their number, repeated with the prices. A company changes the price alone.
+    pub credits: Option<i64>,
     /// Own title.
     pub title: Option<String>,
     /// Own description.
@@ -166,6 +168,7 @@ impl CompanyOfferInput {
                 ends_at: self.ends_at,
                 first_day: self.first_day,
                 last_day: self.last_day,
+                credits: self.credits,
             }),
             _ => Err(faults),
         }

@@ -70,6 +70,8 @@ pub struct CouponRules {
     uses_per_customer: Option<u32>,
     /// Whom it is for; null = the first letters of a code say so.
     audience: Option<CouponAudience>,
+    /// Of a pack: whether the order form of its product shows it to everybody.
+    public: bool,
 }
 
 impl From<&Rules> for CouponRules {
@@ -105,6 +107,7 @@ impl From<&Rules> for CouponRules {
             total_uses: rules.total_uses,
             uses_per_customer: rules.uses_per_customer,
             audience: rules.audience.map(CouponAudience),
+            public: rules.public,
         }
     }
 }
@@ -156,6 +159,9 @@ pub struct CouponRulesInput {
     uses_per_customer: MaybeUndefined<i64>,
     /// Whom it is for. Unless given, codes that begin with "new" or "recurring" are for such customers, and others for everybody.
     audience: MaybeUndefined<CouponAudience>,
+    /// Of a pack: whether the order form of its product shows it to everybody, with price, credits and a link by one of its codes that is of no
+    /// batch. False unless given.
+    public: Option<bool>,
 }
 
 impl CouponRulesInput {
@@ -172,6 +178,7 @@ impl CouponRulesInput {
         wish.minimum_purchase = money(&mut faults, "minimumPurchase", self.minimum_purchase);
         wish.product = given(self.product_id).map(|id| id.and_then(|id| noted(&mut faults, input_id(&id, "productId", "product"))));
         wish.credits = self.credits.into();
+        wish.public = self.public;
         wish.providers = ids(&mut faults, "providerIds", "provider", self.provider_ids);
         wish.products = ids(&mut faults, "productIds", "product", self.product_ids);
         wish.product_codes = given(self.product_codes).map(Option::unwrap_or_default);

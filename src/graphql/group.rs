@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::account::AccountAttribute;
 use super::catalog::{Archived, Course, Library, Sort, may_read, words};
 use super::connection::{List, connection, wants_total};
+use super::credit_pack::credit_wish;
 use super::error::{answer, payload, scope};
 use super::loader::{ContentOf, ProductOf, loaders};
 use super::price::{PriceInput, parse_prices};
@@ -284,6 +285,12 @@ pub struct GroupCommerceInput {
     sku: Option<String>,
     /// The product's prices.
     prices: Option<Vec<PriceInput>>,
+    /// The credits that one unit gives, stated with the prices; none when left out.
+    credits: Option<i64>,
+    /// For how many days from the purchase its credits can be spent; without end when left out.
+    credit_days: Option<i64>,
+    /// Whether its credits pay for resources of its own courses only, as they do when left out, or (`false`) for any.
+    credits_tied: Option<bool>,
     /// Calendar months of membership from the grant; null = without end.
     months: MaybeUndefined<i64>,
     /// Refused: the sale state changes on the product.
@@ -484,7 +491,8 @@ impl GroupMutation {
             let commerce = input.commerce.map(|commerce| {
                 let prices = commerce.prices.map(|prices| parse_prices(&prices, &["commerce", "prices"])).transpose()?;
                 let terms = TermsWish { months: Option::<Option<i64>>::from(commerce.months).flatten(), ..TermsWish::default() };
-                Ok::<_, crate::error::Error>(app::GroupCommerce { sku: commerce.sku, prices, terms })
+                let credits = credit_wish(commerce.credits, commerce.credit_days, commerce.credits_tied);
+                Ok::<_, crate::error::Error>(app::GroupCommerce { sku: commerce.sku, prices, terms, credits })
             });
             let cmd = app::GroupCreate {
                 title: input.title,
@@ -512,7 +520,8 @@ impl GroupMutation {
                     let (sku, prices, state) = (commerce.sku.is_some(), commerce.prices.is_some(), commerce.state.is_some());
                     let months: Option<Option<i64>> = commerce.months.into();
                     let terms = months.map(|months| TermsWish { months, ..TermsWish::default() });
-                    (GroupCommerceChange::Given(ProductFields { sku, prices, state }), terms)
+                    let credits = commerce.credits.is_some() || commerce.credit_days.is_some() || commerce.credits_tied.is_some();
+                    (GroupCommerceChange::Given(ProductFields { sku, prices, state, credits }), terms)
                 }
             };
             let cmd = app::GroupUpdate {

@@ -27,7 +27,7 @@ use super::BursarSchema;
 use super::error::{refusal, top_level};
 use crate::app::App;
 use crate::app::caller::Caller;
-use crate::app::{catalog, coupon, coupon_batch, group, learning, price, product, resource};
+use crate::app::{catalog, coupon, coupon_batch, credit_pack, group, learning, price, product, resource};
 use crate::internal;
 use crate::page::Page;
 
@@ -131,6 +131,10 @@ pub struct SkusOf(pub ProductId);
 /// What operators wrote for the order form of a product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct FormTextsOf(pub ProductId);
+
+/// A credit pack by its row id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PackOf(pub Uuid);
 
 /// The codes and prefixes of a coupon that somebody chose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -236,6 +240,7 @@ loads_of! {
     PricesOf => Vec<price::Price>, prices_of;
     SkusOf => Vec<product::ReservedSku>, skus_of;
     FormTextsOf => Vec<product::FormText>, form_texts_of;
+    PackOf => credit_pack::CreditPack, credit_packs_by_id;
     ChosenOf => Vec<coupon::ChosenText>, coupon_texts_of;
     BatchesOf => Vec<coupon_batch::CouponBatch>, coupon_batches_of;
     AttributesOf => Vec<(String, String)>, attributes_of;

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use super::connection::{List, connection, empty, wants_total};
 use super::error::{UserErrorCode, answer, scope};
 use super::scalar::{CurrencyCode, Decimal, Long, Money, instant, local_time, named_enum};
-use crate::app::offer::{ContextArgs, Detail, OfferContext, OfferFilter, OfferList, OfferName, OfferView, PriceRange, Sort};
+use crate::app::offer::{ContextArgs, Detail, OfferContext, OfferFilter, OfferList, OfferName, OfferView, PriceRange, PublicPack, Sort};
 use crate::error::{Error, Refusal, Result};
 use crate::page::{ListName, PageArgs};
 
@@ -204,6 +204,19 @@ impl From<crate::app::offer::OfferSession> for OfferSession {
     }
 }
 
+/// A pack that everybody is shown.
+#[derive(Debug, Clone, SimpleObject)]
+pub struct OfferPack {
+    /// The code that sells it, for the cart.
+    pub code: String,
+    /// What one costs.
+    pub price: Money,
+    /// The credits that one gives.
+    pub credits: u32,
+    /// The order form with the code filled in.
+    pub link: String,
+}
+
 /// A product as one buyer sees it: with the company's own title, description, price and days where it has some, and the price computed for this
 /// buyer now.
 #[derive(Debug, Clone)]
@@ -292,12 +305,39 @@ impl Offer {
         self.refusal().map(|refusal| refusal.message)
     }
 
-    /// How long access lasts.
+    /// The credits that one gives, to be shown under the title; 0 for none. A pack that a coupon sells replaces them on the line of a cart.
+    async fn credits(&self) -> u32 {
+        self.view.gives.map_or(0, |gives| gives.count)
+    }
+
+    /// For how many days from the purchase its credits can be spent; null = without end.
+    async fn credit_days(&self) -> Option<u32> {
+        self.view.gives.and_then(|gives| gives.days)
+    }
+
+    /// Id of the product whose courses' resources its credits pay for; null = they pay for any.
+    async fn credits_tied_to(&self) -> Option<ID> {
+        self.view.gives.and_then(|gives| gives.tied_to).map(ID::from)
+    }
+
+    /// How long access lasts; a credit pack gives none.
     async fn access_terms(&self) -> AccessTerms {
         self.view.terms.into()
     }
 
-    /// The courses that it gives access to, in order; none for a group.
+    /// Packs of it that everybody is shown: coupons that sell it at another price with another number of credits. Empty as of an earlier instant.
+    async fn packs(&self, ctx: &Context<'_>) -> async_graphql::Result<Vec<OfferPack>> {
+        let (app, _) = scope(ctx)?;
+        let pack = |pack: &PublicPack| OfferPack {
+            code: pack.code.clone(),
+            price: pack.price.into(),
+            credits: pack.credits,
+            link: format!("{}/form/{}?coupon={}", app.shop.public_url, self.view.sku, pack.code_in_address()),
+        };
+        Ok(self.view.packs.iter().map(pack).collect())
+    }
+
+    /// The courses that it gives access to, in order; none for a group or a credit pack.
     async fn courses(&self) -> Vec<OfferCourse> {
         self.view.courses.iter().cloned().map(OfferCourse::from).collect()
     }
@@ -338,6 +378,7 @@ pub fn detail(offers: &[Lookahead<'_>]) -> Detail {
         sessions: selects("sessions"),
         owned: selects("owned"),
         contents: false,
+        packs: selects("packs"),
     }
 }
 

@@ -358,7 +358,19 @@ impl OrderLine {
     async fn refunded(&self) -> Money {
         self.0.refunded.into()
     }
-    /// How long access lasts, in words.
+    /// The credits that it gives, all units together, as they were at placing; 0 for none.
+    async fn credits(&self) -> Long {
+        Long(i64::try_from(self.0.credits.count).unwrap_or(i64::MAX))
+    }
+    /// For how many days from the purchase its credits can be spent; null = without end.
+    async fn credit_days(&self) -> Option<u32> {
+        self.0.credits.days
+    }
+    /// Id of the product whose courses' resources its credits pay for; null = they pay for any.
+    async fn credits_tied_to(&self) -> Option<ID> {
+        self.0.credits.tied_to.map(ID::from)
+    }
+    /// How long access lasts, in words; a credit pack gives none.
     async fn access_terms(&self) -> String {
         self.0.terms.to_string()
     }
@@ -611,6 +623,8 @@ pub struct ReceiptLine {
     pub title: String,
     /// What to do next, in words.
     pub text: String,
+    /// The credits that it gives, all units together; 0 for none.
+    pub credits: Long,
     /// The courses that are open now.
     pub courses: Vec<ReceiptCourse>,
     /// Codes of seats to hand out.
@@ -640,6 +654,7 @@ impl From<crate::app::order_view::Receipt> for Receipt {
                 .map(|line| ReceiptLine {
                     order_line_id: line.line.into(),
                     title: line.title,
+                    credits: Long(i64::try_from(line.credits).unwrap_or(i64::MAX)),
                     text: line.text,
                     courses: line.courses.into_iter().map(|(id, title)| ReceiptCourse { course_id: id.into(), title }).collect(),
                     tokens: line.tokens,

@@ -138,6 +138,9 @@ pub struct ProductPricesSetInput {
     product_id: ID,
     /// The whole set. Rows that the product has already stay as they are, with their history; rows that are not in this list end now.
     prices: Vec<PriceInput>,
+    /// The number of credits that one unit gives. It goes with the price: a product that gives credits demands it whenever its price is set, and
+    /// another number than before holds from now on.
+    credits: Option<i64>,
 }
 
 payload! {
@@ -440,7 +443,7 @@ impl PriceMutation {
         let result = async {
             caller.require(Topic::Prices.write())?;
             let product = input_id(&input.product_id, "productId", "product")?;
-            app.product_prices_set(caller, product, parse_prices(&input.prices, &["prices"])?).await
+            app.product_prices_set(caller, product, parse_prices(&input.prices, &["prices"])?, input.credits).await
         };
         ProductPricesSetPayload::of(result.await)
     }

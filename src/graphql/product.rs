@@ -3,13 +3,15 @@
 use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, SimpleObject, Union};
 use chrono::{DateTime, Utc};
 use domain::ProductId;
+use domain::credit_sale::Change;
 use domain::entitlement::Target;
 
 use super::catalog::{Archived, Course, Library, Session, Sort, may_read, words};
 use super::connection::{List, connection, wants_total};
+use super::credit_pack::CreditPack;
 use super::error::{answer, payload, scope};
 use super::group::Group;
-use super::loader::{FormTextsOf, PricesOf, SkusOf, loaders};
+use super::loader::{FormTextsOf, PackOf, PricesOf, SkusOf, loaders};
 use super::offer::{AccessTerms, ProductKind};
 use super::price::Price;
 use super::scalar::{input_id, named_enum};
@@ -29,7 +31,7 @@ named_enum! {
     ProductFulfilment(domain::catalog::Fulfilment)
 }
 
-/// The commerce side of one library, course or group: SKU, prices, sale state and terms change here only.
+/// The commerce side of one library, course, session, group or credit pack: SKU, prices, sale state and terms change here only.
 #[derive(Debug, Clone)]
 pub struct Product(app::Product);
 
@@ -50,6 +52,8 @@ pub enum ProductTarget {
     Group(Group),
     /// A session.
     Session(Session),
+    /// A credit pack.
+    CreditPack(CreditPack),
 }
 
 /// A SKU that a product has or had; it stays reserved to it.
@@ -96,7 +100,10 @@ impl Product {
     /// What it sells.
     async fn target(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<ProductTarget>> {
         let loaders = loaders(ctx)?;
-        Ok(match self.0.target() {
+        let Some(target) = self.0.target() else {
+            return Ok(loaders.one(PackOf(self.0.target)).await?.map(|found| ProductTarget::CreditPack(found.into())));
+        };
+        Ok(match target {
             Target::Library(id) => loaders.one(id).await?.map(|found| ProductTarget::Library(found.into())),
             Target::Course(id) => loaders.one(id).await?.map(|found| ProductTarget::Course(found.into())),
             Target::Group(id) => loaders.one(id).await?.map(|found| ProductTarget::Group(found.into())),
@@ -144,6 +151,24 @@ impl Product {
     /// What buying it gives.
     async fn fulfilment(&self) -> ProductFulfilment {
         self.0.fulfilment.into()
+    }
+
+    /// The credits that one unit gives, for later orders; null for none.
+    async fn credits(&self) -> Option<u32> {
+        self.0.gives.map(|gives| gives.count)
+    }
+
+    /// For how many days from the purchase its credits can be spent; null = without end.
+    async fn credit_days(&self) -> Option<u32> {
+        self.0.gives.and_then(|gives| gives.days)
+    }
+
+    /// The product whose courses' resources its credits pay for; null = they pay for any.
+    async fn credits_tied_to(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<Self>> {
+        match self.0.gives.and_then(|gives| gives.tied_to) {
+            Some(product) => Ok(loaders(ctx)?.one(product).await?.map(Self)),
+            None => Ok(None),
+        }
     }
 
     /// Whether coupons reach it.
@@ -217,6 +242,12 @@ pub struct ProductUpdateInput {
     couponable: Option<bool>,
     /// What buying it gives, for later orders.
     fulfilment: Option<ProductFulfilment>,
+    /// The credits that one unit gives, for later orders: 1 to 1,000,000,000; null = none any more.
+    credits: MaybeUndefined<i64>,
+    /// For how many days from the purchase its credits can be spent; null = without end.
+    credit_days: MaybeUndefined<i64>,
+    /// The product whose courses' resources its credits pay for, in most cases itself; null = they pay for any.
+    credits_tied_to: MaybeUndefined<ID>,
     /// What the order form says, by locale; the texts of other locales stay.
     form_texts: Option<Vec<FormTextInput>>,
 }
@@ -302,7 +333,7 @@ pub struct ProductMutation;
 
 #[Object]
 impl ProductMutation {
-    /// Changes SKU, sale state or terms of a product, or whether coupons reach it.
+    /// Changes SKU, sale state, terms or credits of a product, or whether coupons reach it.
     async fn product_update(&self, ctx: &Context<'_>, input: ProductUpdateInput) -> async_graphql::Result<ProductUpdatePayload> {
         let (app, caller) = scope(ctx)?;
         let result = async {
@@ -312,7 +343,10 @@ impl ProductMutation {
                 let AccessTermsInput { days, months, ends_at } = terms.unwrap_or_default();
                 app::TermsWish { days, months, ends_at }
             });
+            let tied_to: Option<Option<ID>> = input.credits_tied_to.into();
+            let tied_to = tied_to.map(|id| id.map(|id| input_id(&id, "creditsTiedTo", "product")).transpose()).transpose()?;
             let cmd = app::ProductUpdate {
+                credits: Change { count: input.credits.into(), days: input.credit_days.into(), tied_to },
                 id: input_id(&input.id, "id", "product")?,
                 sku: input.sku,
                 state: input.state.map(|state| state.0),

@@ -22,7 +22,7 @@ use crate::app::App;
 use crate::app::caller::Caller;
 use crate::app::cart::{CartBuyerSet, CartCreate, CartView};
 use crate::app::form::FormWords;
-use crate::app::offer::{ContextArgs, Detail};
+use crate::app::offer::{ContextArgs, Detail, PublicPack};
 use crate::app::order::{OrderPlace, PaymentMethod, Placed};
 use crate::app::order_view::{OrderParts, OrderView};
 use crate::app::payment::BuyerAction;
@@ -171,7 +171,7 @@ impl<'a> Visit<'a> {
     /// The form, with what was typed so far.
     async fn form(&self, typed: &Sent, mut notices: Vec<String>, status: StatusCode) -> Result<Page> {
         let words = self.words();
-        let detail = Detail { description: true, ..Detail::default() };
+        let detail = Detail { description: true, packs: true, ..Detail::default() };
         let (cart, refused) = match self.app.cart_preview(&self.caller, self.create(&typed.coupon), detail).await {
             Ok(preview) => preview,
             Err(Error::Refused(refusals)) if refusals.iter().any(|refusal| refusal.code == Code::NotFound) => {
@@ -197,6 +197,8 @@ impl<'a> Visit<'a> {
             action => self.action(),
             open,
             title => offer.title.as_str(),
+            credits => words.credits(line.facts.credits.count),
+            packs => self.packs(&offer.packs),
             description => offer.description.as_str(),
             text,
             subtotal => amounts.map(|amounts| words.money(amounts.subtotal)),
@@ -207,6 +209,18 @@ impl<'a> Visit<'a> {
             coupon,
         };
         Ok(Page { status, heading: offer.title.clone(), notices, form: Some(form), ..Page::default() })
+    }
+
+    /// The packs of the product that everybody is shown, each with the form that has its code filled in.
+    fn packs(&self, packs: &[PublicPack]) -> Vec<Value> {
+        let words = self.words();
+        let link = |pack: &PublicPack| format!("{}&coupon={}", self.action(), pack.code_in_address());
+        packs
+            .iter()
+            .map(
+                |pack| context! { price => words.money(pack.price), credits => words.credits(u64::from(pack.credits)), link => link(pack) },
+            )
+            .collect()
     }
 
     /// Makes the cart, and shows what it comes to.
@@ -249,6 +263,7 @@ impl<'a> Visit<'a> {
             .map(|line| {
                 context! {
                     title => line.offer.as_ref().map(|offer| offer.title.as_str()),
+                    credits => words.credits(line.facts.credits.count),
                     total => line.amounts().map(|amounts| words.money(amounts.subtotal)),
                 }
             })

@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 use chrono::{DateTime, Utc};
 use domain::coupon::{Audience, Rules, UseState};
 use domain::pricing::ExchangeRate;
-use domain::{AccountId, CartId, CouponBatchId, CouponCodeId, CouponId, Currency, Money, OrderId};
+use domain::{AccountId, CartId, CouponBatchId, CouponCodeId, CouponId, Currency, Money, OrderId, ProductId};
 use entity::{account, cart_coupon, coupon, coupon_code, coupon_customer, coupon_use, order, person};
 use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::{Condition, Expr, ExprTrait as _, LockType, OnConflict, Query};
@@ -228,6 +228,38 @@ pub async fn of_cart(db: &impl ConnectionTrait, cart: CartId) -> Result<Vec<Cart
         .filter_map(|(id, gave)| found.remove(&id).map(|(code, coupon)| (code, coupon, gave)))
         .map(|(code, coupon, gave)| Ok(CartCoupon { code: code_from(code), coupon: coupon_from(coupon)?, gave }))
         .collect()
+}
+
+/// The packs of these products that everybody is shown, switched on, oldest first, each with the first of its codes that are of no batch.
+///
+/// # Errors
+/// The database's, or a row that makes no sense.
+pub async fn public_packs(db: &impl ConnectionTrait, products: &[ProductId]) -> Result<Vec<(Coupon, CouponCode)>, DbErr> {
+    let mut found: Vec<(Coupon, CouponCode)> = Vec::new();
+    for chunk in products.chunks(CHUNK) {
+        let mut select = coupon_code::Entity::find().select_also(coupon::Entity);
+        QueryTrait::query(&mut select).inner_join(
+            coupon::Entity,
+            Expr::col((coupon::Entity, coupon::Column::Id)).equals((coupon_code::Entity, coupon_code::Column::CouponId)),
+        );
+        let rows = select
+            .filter(coupon::Column::PublicPackOf.is_in(chunk.iter().map(|id| id.uuid())))
+            .filter(coupon::Column::Active.eq(true))
+            .filter(coupon::Column::ArchivedAt.is_null())
+            .filter(coupon_code::Column::Kind.eq("CODE"))
+            .filter(coupon_code::Column::BatchId.is_null())
+            .filter(coupon_code::Column::VoidAt.is_null())
+            .order_by_asc(coupon::Column::Id)
+            .order_by_asc(coupon_code::Column::Id)
+            .all(db)
+            .await?;
+        for (code, coupon) in rows.into_iter().filter_map(|(code, coupon)| Some((code, coupon?))) {
+            if found.last().is_none_or(|(last, _)| last.id.uuid() != coupon.id) {
+                found.push((coupon_from(coupon)?, code_from(code)));
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// Writes the codes of a cart, in this order, with whether each gave something when it was shown. Others go.

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use domain::coupon::{CouponKind, CouponStatus, Rules, UseState};
+use domain::coupon::{CouponKind, CouponStatus, Effect, Rules, UseState};
 use domain::order::OrderStatus;
 use domain::{CompanyId, CouponBatchId, CouponCodeId, CouponId, Currency, Money};
 use entity::{coupon, coupon_code, coupon_use, coupon_version, order, order_line};
@@ -193,6 +193,10 @@ fn coupon_row(record: &Coupon) -> Result<coupon::ActiveModel, DbErr> {
         created_at: Set(record.created_at),
         touched_at: Set(record.touched_at),
         archived_at: Set(record.archived_at),
+        public_pack_of: Set(match record.rules.effect {
+            Effect::Pack(pack) if record.rules.public => Some(pack.product.uuid()),
+            _ => None,
+        }),
     })
 }
 

@@ -12,13 +12,14 @@ use chrono_tz::Tz;
 use domain::catalog::{AppliesTo, CourseKind, Fulfilment, PriceRow, ProductKind, SaleState, Saleability, Schedule, ScheduleMode, Tier};
 use domain::company::{Override, Visibility};
 use domain::coupon::Content;
+use domain::credit_sale::Gives;
 use domain::pricing::ExchangeRate;
 use domain::terms::Terms;
 use domain::window::Window;
 use domain::{AccountId, CompanyId, CourseId, Currency, DiscountScheduleId, GroupId, Money, ProductId, ProviderId, Rate, SessionId};
 use entity::{
-    company_offer, course, discount_schedule_version, entitlement, exchange_rate, group, group_content, library, library_course, product,
-    product_price, product_sku, session,
+    company_offer, course, credit_pack, discount_schedule_version, entitlement, exchange_rate, group, group_content, library,
+    library_course, product, product_price, product_sku, session,
 };
 use sea_orm::sea_query::{Expr, ExprTrait as _, Func, IntoColumnRef, Order, Query, SelectStatement, UnionType};
 use sea_orm::{
@@ -62,6 +63,8 @@ pub struct Detail {
     pub owned: bool,
     /// What coupons see of the courses.
     pub contents: bool,
+    /// Packs that everybody is shown.
+    pub packs: bool,
 }
 
 /// A product as it is kept, with the override of the company concerned.
@@ -71,7 +74,7 @@ pub struct Facts {
     pub product: ProductId,
     /// What it sells.
     pub kind: ProductKind,
-    /// The library, course, session or group.
+    /// The library, course, session, group or credit pack.
     pub target: Uuid,
     /// SKU as given.
     pub sku: String,
@@ -89,6 +92,8 @@ pub struct Facts {
     pub couponable: bool,
     /// What buying it gives.
     pub fulfilment: Fulfilment,
+    /// The credits that one unit gives.
+    pub gives: Option<Gives>,
     /// Product code of a library.
     pub product_code: Option<String>,
     /// Discount schedule of a library.
@@ -416,6 +421,9 @@ fn select_facts(view: &Viewpoint<'_>, detail: Detail, restricted: Expr, holds_co
             holds_course,
             product::Column::Couponable.into_expr(),
             product::Column::Fulfilment.into_expr(),
+            product::Column::Credits.into_expr(),
+            product::Column::CreditDays.into_expr(),
+            product::Column::CreditTiedTo.into_expr(),
         ])
         .from(product::Entity)
         .left_join(library::Entity, library::Column::Id.into_expr().eq(target()))
@@ -439,10 +447,12 @@ fn select_facts(view: &Viewpoint<'_>, detail: Detail, restricted: Expr, holds_co
             .and_where(session::Column::Id.into_expr().equals((product::Entity, product::Column::TargetId)))
             .take();
         select.left_join(group::Entity, group::Column::Id.into_expr().eq(target()));
+        select.left_join(credit_pack::Entity, credit_pack::Column::Id.into_expr().eq(target()));
         select.expr(Func::coalesce([
             library::Column::Description.into_expr(),
             course::Column::Description.into_expr(),
             group::Column::Description.into_expr(),
+            credit_pack::Column::Description.into_expr(),
             Expr::SubQuery(None, Box::new(of_session.into())),
             Expr::val(""),
         ]));
@@ -475,6 +485,7 @@ fn read_facts(row: &QueryResult, view: &Viewpoint<'_>, detail: Detail) -> Result
     let courses = usize::from(cells.take::<bool>()?);
     let couponable = cells.take()?;
     let fulfilment = cells.word("kind of fulfilment", Fulfilment::parse)?;
+    let gives = super::credit_pack::gives((cells.take()?, cells.take()?, cells.take()?))?;
     let mut over = match view.company {
         Some(_) => read_override(&mut cells)?,
         None => None,
@@ -500,6 +511,7 @@ fn read_facts(row: &QueryResult, view: &Viewpoint<'_>, detail: Detail) -> Result
         restricted,
         couponable,
         fulfilment,
+        gives,
         product_code,
         schedule,
         over,

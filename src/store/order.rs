@@ -4,7 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use domain::cart::For;
-use domain::catalog::Fulfilment;
+use domain::catalog::{Fulfilment, ProductKind};
+use domain::credit_sale::Gain;
 use domain::entitlement::Target;
 use domain::order::OrderStatus;
 use domain::pricing::{ExchangeRate, LineAmounts, Step};
@@ -84,8 +85,8 @@ pub struct OrderLine {
     pub id: OrderLineId,
     /// Product.
     pub product: ProductId,
-    /// What it opens.
-    pub target: Target,
+    /// What it opens; a credit pack opens nothing.
+    pub target: Option<Target>,
     /// SKU then.
     pub sku: String,
     /// Title then.
@@ -114,6 +115,8 @@ pub struct OrderLine {
     pub terms: Terms,
     /// What it gives: a place, or a key to hand on.
     pub fulfilment: Fulfilment,
+    /// The credits that it gives, all units together.
+    pub credits: Gain,
     /// Refunded so far, under way included.
     pub refunded: Money,
     /// Of that, refunded by quantity.
@@ -217,13 +220,18 @@ fn order_row(new: &Order) -> Result<order::ActiveModel, DbErr> {
 }
 
 fn line_row(order: OrderId, position: usize, line: &OrderLine) -> Result<order_line::ActiveModel, DbErr> {
+    let (credits, credit_days, credit_tied_to) = super::credit_pack::columns(&line.credits)?;
+    let (target_kind, target_id) = match line.target {
+        Some(target) => (target.kind().name(), target.uuid()),
+        None => (ProductKind::CreditPack.name(), line.product.uuid()),
+    };
     Ok(order_line::ActiveModel {
         id: Set(line.id.uuid()),
         order_id: Set(order.uuid()),
         position: Set(i32::try_from(position).map_err(|_| DbErr::Custom("too many lines".to_owned()))?),
         product_id: Set(line.product.uuid()),
-        target_kind: Set(line.target.kind().name().to_owned()),
-        target_id: Set(line.target.uuid()),
+        target_kind: Set(target_kind.to_owned()),
+        target_id: Set(target_id),
         sku: Set(line.sku.clone()),
         title: Set(line.title.clone()),
         product_code: Set(line.product_code.clone()),
@@ -246,6 +254,9 @@ fn line_row(order: OrderId, position: usize, line: &OrderLine) -> Result<order_l
         refunded_quantity: Set(i64::from(line.refunded_quantity)),
         coupon_code: Set(line.coupon.clone()),
         fulfilment: Set(line.fulfilment.name().to_owned()),
+        credits: Set(credits),
+        credit_days: Set(credit_days),
+        credit_tied_to: Set(credit_tied_to),
     })
 }
 
@@ -351,11 +362,15 @@ fn from_row(row: order::Model, lines: Vec<(order_line::Model, Option<person::Mod
 
 fn line_from_row(row: order_line::Model, learner: Option<person::Model>, currency: Currency) -> Result<OrderLine, DbErr> {
     let money = |minor| Money::new(minor, currency);
-    let kind = domain::entitlement::TargetKind::parse(&row.target_kind).ok_or_else(|| corrupt(&row.target_kind))?;
+    let target = match domain::entitlement::TargetKind::parse(&row.target_kind) {
+        Some(kind) => Some(Target::new(kind, row.target_id)),
+        None if row.target_kind == ProductKind::CreditPack.name() => None,
+        None => return Err(corrupt(&row.target_kind)),
+    };
     Ok(OrderLine {
         id: row.id.into(),
         product: row.product_id.into(),
-        target: Target::new(kind, row.target_id),
+        target,
         sku: row.sku,
         title: row.title,
         product_code: row.product_code,
@@ -377,6 +392,7 @@ fn line_from_row(row: order_line::Model, learner: Option<person::Model>, currenc
         breakdown: serde_json::from_value(row.breakdown).map_err(corrupt)?,
         terms: serde_json::from_value(row.terms).map_err(corrupt)?,
         fulfilment: Fulfilment::parse(&row.fulfilment).ok_or_else(|| corrupt(&row.fulfilment))?,
+        credits: super::credit_pack::gain((row.credits, row.credit_days, row.credit_tied_to))?,
         refunded: money(row.refunded_minor),
         refunded_by_quantity: money(row.refunded_by_quantity_minor),
         refunded_quantity: u32::try_from(row.refunded_quantity).map_err(corrupt)?,
@@ -475,6 +491,16 @@ pub async fn touch(txn: &DatabaseTransaction, id: OrderId, now: DateTime<Utc>) -
         .exec(txn)
         .await?;
     Ok(())
+}
+
+/// The credits that a line of an order gives, all units together, and its units; `None` if there is no such line.
+///
+/// # Errors
+/// The database's, or a row that makes no sense.
+pub async fn credits_of_line(db: &impl ConnectionTrait, line: OrderLineId) -> Result<Option<(Gain, u32)>, DbErr> {
+    let Some(row) = order_line::Entity::find_by_id(line.uuid()).one(db).await? else { return Ok(None) };
+    let gain = super::credit_pack::gain((row.credits, row.credit_days, row.credit_tied_to))?;
+    Ok(Some((gain, u32::try_from(row.quantity).map_err(corrupt)?)))
 }
 
 /// Sets when the order lapses.

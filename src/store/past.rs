@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use domain::catalog::{CourseKind, SaleState};
+use domain::credit_sale::Gives;
 use domain::terms::Terms;
 use domain::{CourseId, DiscountScheduleId};
 use entity::catalog_past::{ActiveModel, Column, Entity};
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::catalog::{Course, Library, Session};
+use super::credit_pack::CreditPack;
 use super::group::Group;
 use super::product::Product;
 use super::{CHUNK, corrupt};
@@ -34,6 +36,9 @@ pub enum Said {
         terms: Terms,
         /// Whether coupons reached it.
         couponable: bool,
+        /// The credits that one unit gave; what was kept before credits were sold gave none.
+        #[serde(default)]
+        gives: Option<Gives>,
     },
     /// Of a course.
     Course {
@@ -74,6 +79,15 @@ pub enum Said {
         /// Whether it was archived.
         archived: bool,
     },
+    /// Of a credit pack.
+    CreditPack {
+        /// Title.
+        title: String,
+        /// Description.
+        description: String,
+        /// Whether it was archived.
+        archived: bool,
+    },
     /// Of a session.
     Session {
         /// Start.
@@ -94,7 +108,13 @@ pub enum Said {
 impl Said {
     /// What a product says.
     pub fn product(product: &Product) -> Self {
-        Self::Product { sku: product.sku.clone(), state: product.state, terms: product.terms, couponable: product.couponable }
+        Self::Product {
+            sku: product.sku.clone(),
+            state: product.state,
+            terms: product.terms,
+            couponable: product.couponable,
+            gives: product.gives,
+        }
     }
 
     /// What a course says.
@@ -124,6 +144,11 @@ impl Said {
     /// What a group says.
     pub fn group(group: &Group) -> Self {
         Self::Group { title: group.title.clone(), description: group.description.clone(), archived: group.archived_at.is_some() }
+    }
+
+    /// What a credit pack says.
+    pub fn credit_pack(pack: &CreditPack) -> Self {
+        Self::CreditPack { title: pack.title.clone(), description: pack.description.clone(), archived: pack.archived_at.is_some() }
     }
 
     /// What a session says.

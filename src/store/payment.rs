@@ -126,6 +126,14 @@ pub struct RefundLine {
     pub tokens: Vec<TokenId>,
     /// What happens to the access.
     pub access: Access,
+    /// Whether it takes its share of the line's credits.
+    pub takes_credits: bool,
+    /// That share.
+    pub credits: u64,
+    /// What of it was unspent, and taken; known once the refund is done.
+    pub credits_taken: u64,
+    /// What of it was spent already.
+    pub credits_spent: u64,
 }
 
 /// A dispute at the gateway.
@@ -449,6 +457,10 @@ pub async fn insert_refund(txn: &DatabaseTransaction, new: &Refund) -> Result<()
             by_quantity: Set(line.by_quantity),
             token_ids: Set(serde_json::to_value(&line.tokens).map_err(corrupt)?),
             ends_access: Set(line.access == Access::End),
+            takes_credits: Set(line.takes_credits),
+            credits: Set(i64::try_from(line.credits).map_err(corrupt)?),
+            credits_taken: Set(i64::try_from(line.credits_taken).map_err(corrupt)?),
+            credits_spent: Set(i64::try_from(line.credits_spent).map_err(corrupt)?),
         });
     }
     refund_line::Entity::insert_many(rows).exec_without_returning(txn).await?;
@@ -467,6 +479,29 @@ pub async fn save_refund(txn: &DatabaseTransaction, changed: &Refund) -> Result<
         .col_expr(refund::Column::Polls, Expr::value(i32::try_from(changed.polls).map_err(corrupt)?))
         .col_expr(refund::Column::SettledAt, Expr::value(changed.settled_at))
         .filter(refund::Column::Id.eq(changed.id.uuid()))
+        .exec(txn)
+        .await?;
+    Ok(())
+}
+
+/// Notes what came of taking a line's credits back: how many it was about, taken, spent already. Read under the lock of its order.
+///
+/// # Errors
+/// The database's.
+pub async fn set_credits_back(
+    txn: &DatabaseTransaction,
+    refund: RefundId,
+    line: OrderLineId,
+    (credits, taken, spent): (u64, u64, u64),
+) -> Result<(), DbErr> {
+    use refund_line::Column;
+    let cell = |count: u64| i64::try_from(count).map(Expr::value).map_err(corrupt);
+    refund_line::Entity::update_many()
+        .col_expr(Column::Credits, cell(credits)?)
+        .col_expr(Column::CreditsTaken, cell(taken)?)
+        .col_expr(Column::CreditsSpent, cell(spent)?)
+        .filter(Column::RefundId.eq(refund.uuid()))
+        .filter(Column::OrderLineId.eq(line.uuid()))
         .exec(txn)
         .await?;
     Ok(())
@@ -526,6 +561,10 @@ async fn with_lines(db: &impl ConnectionTrait, rows: Vec<refund::Model>) -> Resu
                             by_quantity: line.by_quantity,
                             tokens: serde_json::from_value(line.token_ids.clone()).map_err(corrupt)?,
                             access: if line.ends_access { Access::End } else { Access::Keep },
+                            takes_credits: line.takes_credits,
+                            credits: u64::try_from(line.credits).map_err(corrupt)?,
+                            credits_taken: u64::try_from(line.credits_taken).map_err(corrupt)?,
+                            credits_spent: u64::try_from(line.credits_spent).map_err(corrupt)?,
                         })
                     })
                     .collect::<Result<_, DbErr>>()?,

@@ -5,11 +5,12 @@ use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 use domain::catalog::{CourseKind, Fulfilment, ProductKind, SaleState, Saleability, may_be_sold};
+use domain::credit_sale::Gives;
 use domain::entitlement::Target;
 use domain::terms::Terms;
 use domain::text::{self, Sku};
 use domain::{CourseId, Id, ProductId, ProviderId};
-use entity::{course, group, library, library_course, product, product_sku, provider, session};
+use entity::{course, credit_pack, group, library, library_course, product, product_sku, provider, session};
 use sea_orm::sea_query::{Expr, OnConflict, Query};
 use sea_orm::{
     ActiveValue::{Set, Unchanged},
@@ -23,7 +24,7 @@ use super::page::Key;
 use super::{CHUNK, known, rows_in, search};
 use crate::page::{Page, PageArgs};
 
-/// The commerce side of one library, course, session or group.
+/// The commerce side of one library, course, session, group or credit pack.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Product {
     /// Id.
@@ -42,6 +43,8 @@ pub struct Product {
     pub couponable: bool,
     /// What buying it gives.
     pub fulfilment: Fulfilment,
+    /// The credits that one unit gives.
+    pub gives: Option<Gives>,
     /// Whether it is on sale with something to sell: derived.
     pub listed: bool,
     /// Title of the thing sold: derived.
@@ -67,6 +70,8 @@ pub struct NewProduct {
     pub sku: Sku,
     /// How long access lasts.
     pub terms: Terms,
+    /// The credits that one unit gives.
+    pub gives: Option<Gives>,
     /// When it is created.
     pub created_at: DateTime<Utc>,
 }
@@ -92,6 +97,7 @@ fn record(row: product::Model) -> Result<Product, DbErr> {
         terms: serde_json::from_value(row.terms).map_err(|error| DbErr::Json(error.to_string()))?,
         couponable: row.couponable,
         fulfilment: known(Fulfilment::parse(&row.fulfilment), "kind of fulfilment", &row.fulfilment)?,
+        gives: super::credit_pack::gives((row.credits, row.credit_days, row.credit_tied_to))?,
         listed: row.listed,
         title: row.title,
         created_at: row.created_at,
@@ -286,7 +292,11 @@ async fn insert_many(txn: &impl ConnectionTrait, new: &[NewProduct]) -> Result<(
     for chunk in new.chunks(ROWS) {
         let mut rows = Vec::with_capacity(chunk.len());
         for new in chunk {
+            let (credits, credit_days, credit_tied_to) = credit_columns(new.gives)?;
             rows.push(product::Model {
+                credits,
+                credit_days,
+                credit_tied_to,
                 id: new.id.uuid(),
                 kind: new.kind.name().to_owned(),
                 target_id: new.target,
@@ -322,6 +332,7 @@ async fn insert_many(txn: &impl ConnectionTrait, new: &[NewProduct]) -> Result<(
 /// # Errors
 /// The database's.
 pub async fn update(txn: &impl ConnectionTrait, record: &Product) -> Result<(), DbErr> {
+    let (credits, credit_days, credit_tied_to) = credit_columns(record.gives)?;
     let change = product::ActiveModel {
         id: Unchanged(record.id.uuid()),
         sku: Set(record.sku.clone()),
@@ -330,12 +341,19 @@ pub async fn update(txn: &impl ConnectionTrait, record: &Product) -> Result<(), 
         terms: Set(serde_json::to_value(record.terms).map_err(|error| DbErr::Json(error.to_string()))?),
         couponable: Set(record.couponable),
         fulfilment: Set(record.fulfilment.name().to_owned()),
+        credits: Set(credits),
+        credit_days: Set(credit_days),
+        credit_tied_to: Set(credit_tied_to),
         touched_at: Set(record.touched_at),
         ..Default::default()
     };
     product::Entity::update(change).exec_without_returning(txn).await?;
     refresh(txn, &[record.id]).await?;
     Ok(())
+}
+
+fn credit_columns(gives: Option<Gives>) -> Result<super::credit_pack::Columns, DbErr> {
+    super::credit_pack::columns(&gives.map(|gives| gives.times(1)).unwrap_or_default())
 }
 
 /// Says that the products of these things changed with them.
@@ -400,6 +418,7 @@ struct Facts {
     libraries: HashMap<Uuid, library::Model>,
     groups: HashMap<Uuid, group::Model>,
     sessions: HashMap<Uuid, session::Model>,
+    packs: HashMap<Uuid, credit_pack::Model>,
     held: HashMap<Uuid, Vec<Uuid>>,
     providers: HashMap<Uuid, String>,
 }
@@ -412,6 +431,7 @@ impl Facts {
         let libraries = rows_in::<library::Entity>(db, library::Column::Id, &targets(ProductKind::Library)).await?;
         let groups = rows_in::<group::Entity>(db, group::Column::Id, &targets(ProductKind::Group)).await?;
         let sessions = rows_in::<session::Entity>(db, session::Column::Id, &targets(ProductKind::Session)).await?;
+        let packs = rows_in::<credit_pack::Entity>(db, credit_pack::Column::Id, &targets(ProductKind::CreditPack)).await?;
         let library_ids: Vec<Uuid> = libraries.iter().map(|library| library.id).collect();
         let places = rows_in::<library_course::Entity>(db, library_course::Column::LibraryId, &library_ids).await?;
         let mut course_ids: BTreeSet<Uuid> = targets(ProductKind::Course).into_iter().collect();
@@ -431,6 +451,7 @@ impl Facts {
             libraries: libraries.into_iter().map(|library| (library.id, library)).collect(),
             groups: groups.into_iter().map(|group| (group.id, group)).collect(),
             sessions: sessions.into_iter().map(|session| (session.id, session)).collect(),
+            packs: packs.into_iter().map(|pack| (pack.id, pack)).collect(),
             held,
             providers: providers.into_iter().map(|provider| (provider.id, provider.name)).collect(),
         })
@@ -467,6 +488,10 @@ impl Facts {
             ProductKind::Group => {
                 let group = self.groups.get(&product.target_id).ok_or_else(missing)?;
                 (&group.title, &group.description, group.archived_at, BTreeSet::new())
+            }
+            ProductKind::CreditPack => {
+                let pack = self.packs.get(&product.target_id).ok_or_else(missing)?;
+                (&pack.title, &pack.description, pack.archived_at, BTreeSet::new())
             }
         };
         facts.archived = archived_at.is_some();
@@ -582,13 +607,14 @@ pub async fn concerned_by_provider(db: &impl ConnectionTrait, provider: Provider
 }
 
 impl Product {
-    /// The thing sold.
-    pub const fn target(&self) -> Target {
+    /// The thing that it opens; a credit pack opens nothing.
+    pub const fn target(&self) -> Option<Target> {
         match self.kind {
-            ProductKind::Course => Target::Course(Id::new(self.target)),
-            ProductKind::Library => Target::Library(Id::new(self.target)),
-            ProductKind::Group => Target::Group(Id::new(self.target)),
-            ProductKind::Session => Target::Session(Id::new(self.target)),
+            ProductKind::Course => Some(Target::Course(Id::new(self.target))),
+            ProductKind::Library => Some(Target::Library(Id::new(self.target))),
+            ProductKind::Group => Some(Target::Group(Id::new(self.target))),
+            ProductKind::Session => Some(Target::Session(Id::new(self.target))),
+            ProductKind::CreditPack => None,
         }
     }
 }

@@ -277,6 +277,15 @@ pub async fn unused_of_line(db: &impl ConnectionTrait, line: OrderLineId, most: 
     Ok(select.into_tuple::<Uuid>().all(db).await?.into_iter().map(Into::into).collect())
 }
 
+/// The tokens of a line that somebody redeemed, in order of the seats.
+///
+/// # Errors
+/// The database's.
+pub async fn redeemed_of_line(db: &impl ConnectionTrait, line: OrderLineId) -> Result<Vec<TokenId>, DbErr> {
+    let select = of_line(line, Entity::find().select_only().column(Column::Id).filter(Column::RedeemedBy.is_not_null()));
+    Ok(select.order_by_asc(Column::Seat).into_tuple::<Uuid>().all(db).await?.into_iter().map(Into::into).collect())
+}
+
 /// Voids those of these tokens that nobody redeemed, and keeps why. Says how many that were.
 ///
 /// # Errors

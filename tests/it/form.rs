@@ -259,3 +259,46 @@ async fn r18_r19_answer_pages_are_the_shops_own() {
     let orders = order::Entity::find().count(shop.app.db.read()).await.expect("a count");
     assert_eq!((carts, orders), (7, 7));
 }
+
+/// R34, R35b: the form shows the credits under the title, and the public packs with price, credits and a link that fills their code in.
+#[tokio::test]
+async fn r34_r35b_the_form_shows_credits_and_public_packs() {
+    let (_here, server, key) = shop().await;
+    let operator = [("Authorization", key.as_str())];
+    let create = "mutation($input: CreditPackCreateInput!) { creditPackCreate(input: $input) { creditPack { id } userErrors { code field message } } }";
+    let input = json!({ "sku": "CR-100", "title": "Credits", "prices": [amount("30.00 USD")], "credits": 100 });
+    let made = server.ok(&operator, create, json!({ "input": input })).await;
+    let pack = id(&made["creditPackCreate"]["creditPack"]);
+    let create = "mutation($input: CouponCreateInput!) { couponCreate(input: $input) { coupon { id } userErrors { code field message } } }";
+    let public =
+        json!({ "kind": "PACK", "productId": pack, "price": amount("80.00 USD"), "credits": 400, "codes": ["BIG+1"], "public": true });
+    server.ok(&operator, create, json!({ "input": public })).await;
+
+    let plain = text(server.get("/form/CR-100").await, StatusCode::OK).await;
+    for part in ["<td>Credits<br>100 credits</td><td>30.00 USD</td>", "<h2>Packs</h2>", ">400 credits, 80.00 USD</a>"] {
+        assert!(plain.contains(part), "{part} in {plain}");
+    }
+    let link = plain.split("<li><a href=\"").nth(1).expect("a link").split('"').next().expect("its end").replace("&#x2f;", "/");
+    assert_eq!(link.replace("&amp;", "&"), "?locale=en&coupon=BIG%2B1");
+    let filled = text(server.get(&format!("/form/CR-100{}", link.replace("&amp;", "&"))).await, StatusCode::OK).await;
+    for part in ["<td>Credits<br>400 credits</td><td>80.00 USD</td>", "value=\"BIG+1\""] {
+        assert!(filled.contains(part), "{part} in {filled}");
+    }
+    let polish = text(server.get("/form/CR-100?locale=pl").await, StatusCode::OK).await;
+    assert!(polish.contains("Kredyty: 400, 80,00\u{a0}USD") && polish.contains("?locale=pl"), "{polish}");
+
+    // All the way without a script: what is agreed to says the credits too.
+    let review = send(
+        &server,
+        &format!("/form/CR-100{}", "?locale=en"),
+        &[("step", "review"), ("email", "ann@example.test"), ("coupon", "BIG+1")],
+        StatusCode::OK,
+    )
+    .await;
+    assert!(review.contains("<td>Credits<br>400 credits</td><td>80.00 USD</td>"), "{review}");
+    let fields: Vec<(&str, String)> = ["cart", "secret", "amount", "currency"].iter().map(|name| (*name, field(&review, name))).collect();
+    let mut sent: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    sent.extend([("step", "place"), ("gateway", "manual")]);
+    let placed = send(&server, "/form/CR-100?locale=en", &sent, StatusCode::OK).await;
+    assert!(placed.contains("Your payment is not in yet"), "{placed}");
+}

@@ -10,6 +10,7 @@ mod company;
 mod coupon;
 mod coupon_limit;
 mod coupon_rule;
+mod credit_sale;
 mod enrol;
 mod event;
 mod form;

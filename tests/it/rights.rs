@@ -51,6 +51,8 @@ const MUTATIONS: &[(&str, Right)] = &[
     ("groupMembersAdd", Scoped("catalog:write")),
     ("groupMembersRemove", Scoped("catalog:write")),
     ("productUpdate", Scoped("catalog:write")),
+    ("creditPackCreate", Scoped("catalog:write")),
+    ("creditPackUpdate", Scoped("catalog:write")),
     ("productPricesSet", Scoped("prices:write")),
     ("exchangeRatesSet", Scoped("prices:write")),
     ("discountScheduleSet", Scoped("prices:write")),

@@ -170,6 +170,9 @@ pub struct Rules {
     pub uses_per_customer: Option<u32>,
     /// Whom it is for, if that was said; else the first letters of the code say it.
     pub audience: Option<Audience>,
+    /// Of a pack: whether the order form of its product shows it to everybody (R35b).
+    #[serde(default)]
+    pub public: bool,
 }
 
 impl Rules {
@@ -383,6 +386,8 @@ pub struct Draft {
     pub uses_per_customer: Option<i64>,
     /// Whom it is for.
     pub audience: Option<Audience>,
+    /// Of a pack: whether everybody is shown it.
+    pub public: bool,
 }
 
 impl Draft {
@@ -409,6 +414,7 @@ impl Draft {
             total_uses: None,
             uses_per_customer: Some(i64::from(USES_PER_CUSTOMER)),
             audience: None,
+            public: false,
         }
     }
 
@@ -441,6 +447,7 @@ impl Draft {
             total_uses: rules.total_uses.map(i64::from),
             uses_per_customer: rules.uses_per_customer.map(i64::from),
             audience: rules.audience,
+            public: rules.public,
         }
     }
 
@@ -512,6 +519,7 @@ impl Draft {
                 total_uses,
                 uses_per_customer,
                 audience: self.audience,
+                public: self.public,
             }),
             _ => Err(refusals),
         }
@@ -523,9 +531,12 @@ impl Draft {
         let kind = self.kind;
         let effect = match kind {
             CouponKind::Discount => {
-                for (field, given) in
-                    [("productId", self.product.is_some()), ("price", self.price.is_some()), ("credits", self.credits.is_some())]
-                {
+                for (field, given) in [
+                    ("productId", self.product.is_some()),
+                    ("price", self.price.is_some()),
+                    ("credits", self.credits.is_some()),
+                    ("public", self.public),
+                ] {
                     if given {
                         refuse(RuleRefusal::NotOfKind { kind, field });
                     }

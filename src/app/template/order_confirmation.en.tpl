@@ -7,6 +7,9 @@ thank you. Your payment is in, and this is yours now (order {{ order.number }}, 
 {%- for line in lines %}
 
 - {{ line.title }}{% if line.quantity > 1 %} x {{ line.quantity }}{% endif %}: {{ line.total }}
+{%- if line.credits %}
+  {{ line.credits }}
+{%- endif %}
 {%- if line.learner %}
   for {{ line.learner }}
 {%- endif %}
@@ -42,6 +45,7 @@ Sign in to go on:
 <p>thank you. Your payment is in, and this is yours now (order <strong>{{ order.number }}</strong>, {{ order.placed }}):</p>
 <ul>
 {% for line in lines %}<li>{{ line.title }}{% if line.quantity > 1 %} × {{ line.quantity }}{% endif %}: {{ line.total }}
+{%- if line.credits %}<br>{{ line.credits }}{% endif %}
 {%- if line.learner %}<br>for {{ line.learner }}{% endif %}
 {%- for code in line.codes %}<br><code>{{ code }}</code>{% endfor %}
 {%- if line.more_codes %}<br>and {{ line.more_codes }} more codes; all of them stand on your receipt{% endif %}

@@ -7,6 +7,9 @@ Dziękujemy za zakupy. Płatność dotarła, dostęp jest już aktywny (zamówie
 {%- for line in lines %}
 
 - {{ line.title }}{% if line.quantity > 1 %} x {{ line.quantity }}{% endif %}: {{ line.total }}
+{%- if line.credits %}
+  {{ line.credits }}
+{%- endif %}
 {%- if line.learner %}
   dla: {{ line.learner }}
 {%- endif %}
@@ -42,6 +45,7 @@ Zaloguj się, aby zacząć naukę:
 <p>Dziękujemy za zakupy. Płatność dotarła, dostęp jest już aktywny (zamówienie <strong>{{ order.number }}</strong>, {{ order.placed }}):</p>
 <ul>
 {% for line in lines %}<li>{{ line.title }}{% if line.quantity > 1 %} × {{ line.quantity }}{% endif %}: {{ line.total }}
+{%- if line.credits %}<br>{{ line.credits }}{% endif %}
 {%- if line.learner %}<br>dla: {{ line.learner }}{% endif %}
 {%- for code in line.codes %}<br><code>{{ code }}</code>{% endfor %}
 {%- if line.more_codes %}<br>Pozostałe kody ({{ line.more_codes }}) znajdują się na potwierdzeniu zamówienia.{% endif %}

@@ -3,7 +3,7 @@ Sold: order {{ order.number }}, {{ order.total }}
 === text
 {{ order.buyer_name or "A buyer" }}{% if order.buyer_email %} ({{ order.buyer_email }}){% endif %} has paid order {{ order.number }} of {{ order.placed }}{% if company %} at {{ company }}{% endif %}:
 {% for line in lines %}
-- {{ line.sku }}, {{ line.title }} x {{ line.quantity }}: {{ line.total }}
+- {{ line.sku }}, {{ line.title }} x {{ line.quantity }}: {{ line.total }}{% if line.credits %}; {{ line.credits }}{% endif %}
 {%- endfor %}
 {% if order.discount %}
 Discount: {{ order.discount }}
@@ -16,7 +16,7 @@ All that it gives is given. {{ shop.name }}, {{ shop.url }}
 {% block body %}
 <p>{{ order.buyer_name or "A buyer" }}{% if order.buyer_email %} ({{ order.buyer_email }}){% endif %} has paid order <strong>{{ order.number }}</strong> of {{ order.placed }}{% if company %} at {{ company }}{% endif %}:</p>
 <ul>
-{% for line in lines %}<li>{{ line.sku }}, {{ line.title }} × {{ line.quantity }}: {{ line.total }}</li>
+{% for line in lines %}<li>{{ line.sku }}, {{ line.title }} × {{ line.quantity }}: {{ line.total }}{% if line.credits %}; {{ line.credits }}{% endif %}</li>
 {% endfor %}</ul>
 <p>{% if order.discount %}Discount: {{ order.discount }}<br>{% endif %}<strong>Total: {{ order.total }}</strong></p>
 <p>All that it gives is given.</p>

@@ -4,7 +4,7 @@ Sprzedaż: zamówienie {{ order.number }}, {{ order.total }}
 Opłacono zamówienie {{ order.number }} z dnia {{ order.placed }}{% if company %} ({{ company }}){% endif %}.
 Kupujący: {{ order.buyer_name or "brak nazwiska" }}{% if order.buyer_email %}, {{ order.buyer_email }}{% endif %}
 {% for line in lines %}
-- {{ line.sku }}, {{ line.title }} x {{ line.quantity }}: {{ line.total }}
+- {{ line.sku }}, {{ line.title }} x {{ line.quantity }}: {{ line.total }}{% if line.credits %}; {{ line.credits }}{% endif %}
 {%- endfor %}
 {% if order.discount %}
 Rabat: {{ order.discount }}
@@ -18,7 +18,7 @@ Zamówienie zostało zrealizowane w całości. {{ shop.name }}, {{ shop.url }}
 <p>Opłacono zamówienie <strong>{{ order.number }}</strong> z dnia {{ order.placed }}{% if company %} ({{ company }}){% endif %}.<br>
 Kupujący: {{ order.buyer_name or "brak nazwiska" }}{% if order.buyer_email %}, {{ order.buyer_email }}{% endif %}</p>
 <ul>
-{% for line in lines %}<li>{{ line.sku }}, {{ line.title }} × {{ line.quantity }}: {{ line.total }}</li>
+{% for line in lines %}<li>{{ line.sku }}, {{ line.title }} × {{ line.quantity }}: {{ line.total }}{% if line.credits %}; {{ line.credits }}{% endif %}</li>
 {% endfor %}</ul>
 <p>{% if order.discount %}Rabat: {{ order.discount }}<br>{% endif %}<strong>Razem: {{ order.total }}</strong></p>
 <p>Zamówienie zostało zrealizowane w całości.</p>

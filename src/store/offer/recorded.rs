@@ -31,8 +31,8 @@ pub struct Recorded {
 /// The database's.
 pub async fn as_recorded(db: &impl ConnectionTrait, view: &Viewpoint<'_>, detail: Detail, facts: &mut Facts) -> Result<Recorded, DbErr> {
     let mut said = past::at(db, &[facts.product.uuid(), facts.target], view.at).await?;
-    if let Some(Said::Product { sku, state, terms, couponable }) = said.remove(&facts.product.uuid()) {
-        (facts.sku, facts.terms, facts.couponable) = (sku, terms, couponable);
+    if let Some(Said::Product { sku, state, terms, couponable, gives }) = said.remove(&facts.product.uuid()) {
+        (facts.sku, facts.terms, facts.couponable, facts.gives) = (sku, terms, couponable, gives);
         facts.saleability.sale_state = state;
     }
     let described = |text: String| if detail.description { text } else { String::new() };
@@ -54,12 +54,13 @@ pub async fn as_recorded(db: &impl ConnectionTrait, view: &Viewpoint<'_>, detail
             }
             catalog::sessions(db, &[target.into()]).await?.into_iter().map(|session| session.course).collect()
         }
-        (ProductKind::Group, Some(Said::Group { title, description, archived })) => {
+        (ProductKind::Group, Some(Said::Group { title, description, archived }))
+        | (ProductKind::CreditPack, Some(Said::CreditPack { title, description, archived })) => {
             (facts.title, facts.description) = (title, described(description));
             facts.saleability.archived = archived;
             Vec::new()
         }
-        (ProductKind::Group, _) => Vec::new(),
+        (ProductKind::Group | ProductKind::CreditPack, _) => Vec::new(),
     };
     let courses = courses_then(db, &ids, view.at).await?;
     match (facts.kind, courses.first()) {
