@@ -182,7 +182,7 @@ pub struct EventSettings {
 #[derive(Debug, Clone, Config)]
 pub struct LimitSettings {
     /// Largest body of a request, in bytes.
-    #[config(env = "BURSAR_LIMITS_BODY_BYTES", default = 2_097_152)]
+    #[config(env = "BURSAR_LIMITS_BODY_BYTES", default = 8_388_608)]
     pub body_bytes: usize,
     /// Seconds that a query or mutation may take.
     #[config(env = "BURSAR_LIMITS_TIME_S", default = 30)]

@@ -112,7 +112,11 @@ fn fault(error: &Error) -> SendFault {
     let mut what = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(inner) = cause {
-        what = format!("{what}: {inner}");
+        let said = inner.to_string();
+        // Some errors say their cause themselves.
+        if !what.contains(&said) {
+            what = format!("{what}: {said}");
+        }
         cause = inner.source();
     }
     // A server that does not let us in, or does not understand us, will once its settings or ours are mended.

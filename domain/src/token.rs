@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 
 use crate::crockford;
 use crate::refusal::{Code, Reason};
+use crate::terms::{Anchor, TermUnit, Terms, TermsRefusal};
 
 named! {
     /// Where a token stands. EXPIRED is never stored; it follows from the end (see [`status`]).
@@ -31,6 +32,22 @@ pub fn status(stored: TokenStatus, ends_at: Option<DateTime<Utc>>, now: DateTime
         TokenStatus::Free | TokenStatus::Assigned if ends_at.is_some_and(|end| end <= now) => TokenStatus::Expired,
         other => other,
     }
+}
+
+/// Until when a code can be redeemed: as long as it would open something, and within the product's days from when its seat was given.
+///
+/// # Errors
+/// An end that no calendar holds.
+pub fn redeemable_until(terms: Terms, redeem_days: Option<u32>, issued_at: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, TermsRefusal> {
+    let fixed = match terms.anchor {
+        Anchor::FixedDate(end) => Some(end),
+        Anchor::Purchase | Anchor::FirstStart => None,
+    };
+    let limit = match redeem_days {
+        Some(days) => Terms { value: Some(days), unit: TermUnit::Days, anchor: Anchor::Purchase }.ends_at(issued_at)?,
+        None => None,
+    };
+    Ok(fixed.into_iter().chain(limit).min())
 }
 
 /// The status of a token after redeeming it; `status` is the one at this instant.
@@ -257,6 +274,25 @@ mod tests {
             assert_eq!(status(stored, Some(end), before), then);
             assert_eq!(status(stored, Some(end), at), later);
             assert_eq!(status(stored, None, at), stored);
+        }
+    }
+
+    /// R16: without days of its own a key is good as long as it would open something; with them, whichever ends first counts.
+    #[test]
+    fn r16_a_key_is_redeemed_within_its_days() {
+        let issued = instant("2026-01-01T00:00:00Z");
+        let endless = Terms { value: None, unit: TermUnit::Days, anchor: Anchor::Purchase };
+        let fixed = Terms { anchor: Anchor::FixedDate(instant("2026-02-01T00:00:00Z")), ..endless };
+        let year = Terms { value: Some(365), ..endless };
+        for (terms, days, until) in [
+            (endless, None, None),
+            (year, None, None),
+            (year, Some(30), Some("2026-01-31T00:00:00Z")),
+            (fixed, None, Some("2026-02-01T00:00:00Z")),
+            (fixed, Some(30), Some("2026-01-31T00:00:00Z")),
+            (fixed, Some(60), Some("2026-02-01T00:00:00Z")),
+        ] {
+            assert_eq!(redeemable_until(terms, days, issued), Ok(until.map(instant)), "{terms:?} {days:?}");
         }
     }
 

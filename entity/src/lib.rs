@@ -27,6 +27,7 @@ pub mod enrollment_result;
 pub mod entitlement;
 pub mod event;
 pub mod event_delivery;
+pub mod event_sequence;
 pub mod exchange_rate;
 pub mod gateway_event;
 pub mod group;

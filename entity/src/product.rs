@@ -63,6 +63,8 @@ pub struct Model {
     pub credit_days: Option<i32>,
     /// The product whose courses its credits pay for; null = any.
     pub credit_tied_to: Option<Uuid>,
+    /// Days from issue within which its keys and seats are redeemed.
+    pub redeem_days: Option<i32>,
 }
 
 /// No relations: the store joins by column.

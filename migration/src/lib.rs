@@ -24,6 +24,7 @@ mod m0017_cart_judged;
 mod m0017_event;
 mod m0019_product_credit;
 mod m0020_rental;
+mod m0026_fulfilment;
 
 /// Applies and reverts the steps.
 #[derive(Debug)]
@@ -50,6 +51,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0017_event::Migration),
             Box::new(m0019_product_credit::Migration),
             Box::new(m0020_rental::Migration),
+            Box::new(m0026_fulfilment::Migration),
         ]
     }
 }

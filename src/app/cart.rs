@@ -546,7 +546,7 @@ impl App {
         let mut draft = Draft::of(fresh_cart(caller.account(), None, &context, None));
         if let Some(sku) = &cmd.sku {
             let product = self.product_of_sku(db, sku).await?;
-            let line = NewLine { product, session: None, for_: For::SelfBuyer, quantity: 1 };
+            let line = NewLine { product, session: cmd.session, for_: For::SelfBuyer, quantity: 1 };
             self.apply(&mut draft, vec![LineChange::Add(line)], &HashMap::new());
         }
         let mut refused = None;

@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use domain::cart::For;
-use domain::catalog::{CourseKind, Fulfilment, ProductKind};
+use domain::catalog::{CourseKind, Fulfilment, GroupKind, ProductKind};
 use domain::credit_sale::Gain;
 use domain::enrolling::{Decision, Facts, decide};
 use domain::entitlement::{Source, SourceKind, Target, TargetKind};
@@ -93,8 +93,10 @@ pub struct EnrollmentCreate {
 pub struct Enrolled {
     /// The learner.
     pub account: AccountId,
-    /// The order of nothing; `None` if the learner had the access already.
+    /// The order of nothing; `None` if the learner had the access already, or nothing is sold.
     pub order: Option<OrderId>,
+    /// Whether the learner had the access already.
+    pub already: bool,
     /// The grant that gives the access; `None` where another grant opens it.
     pub entitlement: Option<EntitlementView>,
     /// The learner's place in the course; `None` for libraries and groups.
@@ -106,6 +108,9 @@ pub struct Enrolled {
 struct Kept {
     account: AccountId,
     order: Option<OrderId>,
+    /// Whether it was given by hand, without an order.
+    #[serde(default)]
+    by_hand: bool,
     entitlement: Option<EntitlementId>,
     course: Option<CourseId>,
 }
@@ -126,19 +131,27 @@ pub(super) struct Aim {
     /// Key of a course.
     key: String,
     title: String,
+    /// Whether it is kept for members of groups that the learner is not in; told of what nothing sells.
+    hidden: bool,
 }
 
 impl Aim {
+    /// Whether it is a group that is not sold: membership is given by hand, and no order tells of it.
+    fn by_hand(&self) -> bool {
+        self.product.is_none() && matches!(self.target, Target::Group(_))
+    }
+
     /// Whether it costs nothing to whoever sees its offer.
     fn is_free(&self) -> bool {
-        self.offer.as_ref().is_some_and(|offer| {
-            offer.visible && offer.may_be_sold().is_ok() && offer.quote.as_ref().is_ok_and(|quote| quote.subtotal.is_zero())
-        })
+        self.by_hand()
+            || self.offer.as_ref().is_some_and(|offer| {
+                offer.visible && offer.may_be_sold().is_ok() && offer.quote.as_ref().is_ok_and(|quote| quote.subtotal.is_zero())
+            })
     }
 
     /// Whether buyers in the context see it.
     fn is_visible(&self) -> bool {
-        self.offer.as_ref().is_none_or(|offer| offer.visible)
+        self.offer.as_ref().map_or(!self.hidden, |offer| offer.visible)
     }
 
     /// The SKU that sells it, as long as it does.
@@ -168,9 +181,10 @@ pub(super) struct Wish<'a> {
 /// What a wish came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Outcome {
+    /// By an order of nothing; by hand where nothing is sold.
     Enrolled {
         account: AccountId,
-        order: OrderId,
+        order: Option<OrderId>,
     },
     /// The same, had it not been a dry run.
     Enrollable,
@@ -196,9 +210,9 @@ pub(super) struct Enroller<'a> {
 }
 
 impl Enroller<'_> {
-    /// Whether whoever enrols may do so in this: a manager in what the company sees.
+    /// Whether whoever enrols may do so in this: a manager in what the company sees. Groups that are not sold are the shop's own affair.
     pub(super) fn sees(&self, aim: &Aim) -> bool {
-        self.members_only().is_none() || aim.is_visible()
+        self.members_only().is_none() || (aim.is_visible() && !aim.by_hand())
     }
 
     /// A manager enrols the learners of the company, nobody else.
@@ -243,9 +257,9 @@ impl App {
         }
         let wish = Wish { email: &email, name: name.as_deref(), aim: &aim, bypass: cmd.payment_bypass, line: entropy::next_id() };
         let outcome = self.enrol_all(&txn, &enroller, std::slice::from_ref(&wish)).await?.pop();
-        let (account, order) = match outcome.ok_or_else(|| internal!("a wish without an outcome"))? {
-            Outcome::Enrolled { account, order } => (account, Some(order)),
-            Outcome::Already { account } => (account.ok_or_else(|| internal!("somebody without an account has access"))?, None),
+        let (account, order, given) = match outcome.ok_or_else(|| internal!("a wish without an outcome"))? {
+            Outcome::Enrolled { account, order } => (account, order, true),
+            Outcome::Already { account } => (account.ok_or_else(|| internal!("somebody without an account has access"))?, None, false),
             Outcome::Enrollable => return Err(internal!("a dry run where none was asked for").into()),
             Outcome::PaymentRequired => {
                 txn.rollback().await?;
@@ -259,18 +273,16 @@ impl App {
                 return Err(Error::refused(Code::NotFound, ["email"], message).into());
             }
         };
-        if let (Some(order), None) = (order, known) {
+        if given && known.is_none() {
             // The learner gets in by it; it proves the address, too.
             self.mail_link(&txn, account, &email, name.as_deref()).await?;
-            tracing::debug!(%account, %order, "an account was made for a learner who was enrolled");
+            tracing::debug!(%account, "an account was made for a learner who was enrolled");
         }
         let held = store::entitlement::of_accounts_to(&txn, &[account], &[aim.target.uuid()]).await?;
         let now = self.now();
-        let newest = held.iter().rev().find(|held| match order {
-            Some(order) => held.order == Some(order),
-            None => !held.is_over(now),
-        });
-        let kept = Kept { account, order, entitlement: newest.map(|held| held.id()), course: aim.course };
+        let newest = held.iter().rev().find(|held| if given { held.grant.source.id == wish.line.uuid() } else { !held.is_over(now) });
+        let kept =
+            Kept { account, order, by_hand: given && order.is_none(), entitlement: newest.map(|held| held.id()), course: aim.course };
         store::idempotency::finish(&txn, &scope, serde_json::to_value(&kept)?).await?;
         txn.commit().await?;
         self.woken();
@@ -284,7 +296,8 @@ impl App {
             None => None,
         };
         let entitlement = views.into_iter().find(|view| Some(view.entitlement.id()) == kept.entitlement);
-        Ok(Enrolled { account: kept.account, order: kept.order, entitlement, enrollment })
+        let already = kept.order.is_none() && !kept.by_hand;
+        Ok(Enrolled { account: kept.account, order: kept.order, already, entitlement, enrollment })
     }
 
     /// The company that a caller enrols for: its own for a manager, the one that is named for an operator, none else.
@@ -366,6 +379,18 @@ impl App {
         let by_id: HashMap<ProductId, Product> = products.iter().map(|product| (product.id, product.clone())).collect();
         let by_target: HashMap<uuid::Uuid, Product> = products.into_iter().map(|product| (product.target, product)).collect();
         let context = self.offer_context_for(db, account, ContextArgs { company, ..ContextArgs::default() }).await?;
+        // What nothing sells has no offer that would say so.
+        let unsold: Vec<uuid::Uuid> = courses.keys().map(|id| id.uuid()).filter(|id| !by_target.contains_key(id)).collect();
+        let seen_by = store::group::seen_by(db, &unsold).await?;
+        let hidden =
+            |id: CourseId| seen_by.get(&id.uuid()).is_some_and(|groups| !groups.iter().any(|group| context.groups.contains(group)));
+        let groups: Vec<GroupId> = names
+            .iter()
+            .filter_map(|name| if let AimName::Group(id) = name { Some(*id) } else { None })
+            .filter(|id| !by_target.contains_key(&id.uuid()))
+            .collect();
+        let groups: HashMap<GroupId, store::group::Group> =
+            store::group::groups(db, &groups).await?.into_iter().map(|group| (group.id, group)).collect();
         let wanted: Vec<(ProductId, u32)> = by_id.keys().map(|product| (*product, 1)).collect();
         let offers: HashMap<ProductId, OfferView> = match wanted.is_empty() {
             true => HashMap::new(),
@@ -384,6 +409,7 @@ impl App {
                 key: String::new(),
                 title: product.title.clone(),
                 offer,
+                hidden: false,
             }
         };
         let of_course = |id: CourseId, target: Target, product: Option<&Product>| {
@@ -396,6 +422,7 @@ impl App {
                 product_code: None,
                 key: course.key.clone(),
                 title: course.title.clone(),
+                hidden: hidden(id),
             };
             let aim = product.map_or(bare, |product| Aim { key: course.key.clone(), ..sold(product, target, Some(id)) });
             Some(if course.archived_at.is_some() {
@@ -411,6 +438,24 @@ impl App {
             let target = Target::new(if kind == ProductKind::Group { TargetKind::Group } else { TargetKind::Library }, product.target);
             Some(if product.archived_at.is_some() { Err(AimFault::Archived) } else { Ok(sold(product, target, None)) })
         };
+        let by_hand = |id: GroupId| {
+            let group = groups.get(&id)?;
+            let aim = Aim {
+                target: Target::Group(id),
+                course: None,
+                product: None,
+                offer: None,
+                product_code: None,
+                key: String::new(),
+                title: group.title.clone(),
+                hidden: false,
+            };
+            Some(match (group.archived_at, group.kind) {
+                (Some(_), _) => Err(AimFault::Archived),
+                (None, GroupKind::Automatic) => Err(AimFault::ByRule),
+                (None, GroupKind::Manual) => Ok(aim),
+            })
+        };
         let by_sku = |sku: &str| Sku::parse(sku).ok().and_then(|sku| by_id.get(owners.get(&sku.folded())?));
         let mut found = HashMap::new();
         for name in names {
@@ -421,7 +466,10 @@ impl App {
                     id.and_then(|id| of_course(id, Target::Course(id), by_target.get(&id.uuid())))
                 }
                 AimName::Library(id) => of_product(by_target.get(&id.uuid()), ProductKind::Library),
-                AimName::Group(id) => of_product(by_target.get(&id.uuid()), ProductKind::Group),
+                AimName::Group(id) => match by_target.get(&id.uuid()) {
+                    Some(product) => of_product(Some(product), ProductKind::Group),
+                    None => by_hand(*id),
+                },
                 AimName::LibrarySku(sku) => of_product(by_sku(sku), ProductKind::Library),
                 AimName::GroupSku(sku) => of_product(by_sku(sku), ProductKind::Group),
                 AimName::Session(id) => sessions.get(id).and_then(|session| {
@@ -441,7 +489,7 @@ impl App {
     /// Enrols these learners; says of each what it came to.
     pub(super) async fn enrol_all(&self, txn: &DatabaseTransaction, enroller: &Enroller<'_>, wishes: &[Wish<'_>]) -> Result<Vec<Outcome>> {
         let now = self.now();
-        if !enroller.dry_run && wishes.iter().any(|wish| wish.aim.product.is_none()) {
+        if !enroller.dry_run && wishes.iter().any(|wish| wish.aim.product.is_none() && !wish.aim.by_hand()) {
             // A product will be made: writes of the catalogue pass one at a time, and are waited for before learners are held.
             store::installation::lock(txn).await?;
         }
@@ -523,7 +571,11 @@ impl App {
         let living: HashSet<(AccountId, Target)> =
             held.iter().filter(|held| !held.is_over(now)).map(|held| (held.grant.account, held.grant.target)).collect();
         let lines: Vec<OrderLineId> = wishes.iter().map(|wish| wish.line).collect();
-        let written = store::order::lines_there(txn, &lines).await?;
+        let mut written = store::order::lines_there(txn, &lines).await?;
+        // What is given by hand has no order; its grant tells.
+        written.extend(
+            held.iter().filter(|held| held.grant.source.kind == SourceKind::Hand).map(|held| OrderLineId::new(held.grant.source.id)),
+        );
         // What else opens a course is asked only for those who would have to pay.
         let asking: BTreeSet<AccountId> =
             wishes.iter().zip(hashes).filter(|(wish, _)| !wish.bypass).filter_map(|(_, hash)| known.get(hash).copied()).collect();
@@ -562,7 +614,7 @@ impl App {
         hashes: &[String],
         mut accounts: HashMap<String, AccountId>,
         seated: &[(usize, bool)],
-    ) -> Result<Vec<(usize, AccountId, OrderId)>> {
+    ) -> Result<Vec<(usize, AccountId, Option<OrderId>)>> {
         let now = self.now();
         let mut persons = Vec::new();
         let mut fresh: Vec<NewAccount> = Vec::new();
@@ -601,6 +653,24 @@ impl App {
             let wish = &wishes[*place];
             let account = accounts.get(&hashes[*place]).copied().ok_or_else(|| internal!("an account vanished"))?;
             let buyer = persons.get(&account).copied().ok_or_else(|| internal!("{account} is nobody"))?;
+            if wish.aim.by_hand() {
+                let reason = enroller.reason.map(ToOwned::to_owned);
+                let terms = domain::terms::Terms::endless(ProductKind::Group);
+                let object = Object { kind: "group", id: wish.aim.target.uuid(), company: enroller.company.map(CompanyId::uuid) };
+                audits.push((object, None, Some(json!({ "added": [account], "reason": reason }))));
+                grants.push(NewGrant {
+                    account,
+                    target: wish.aim.target,
+                    source: Source { kind: SourceKind::Hand, id: wish.line.uuid() },
+                    order: None,
+                    actor: enroller.caller.actor(),
+                    reason,
+                    terms,
+                    now,
+                });
+                enrolled.push((*place, account, None));
+                continue;
+            }
             let product = products.get(&wish.aim.target).ok_or_else(|| internal!("nothing sells what is given"))?;
             let order = self.order_of_nothing(enroller, wish, product, (account, buyer), *bypass, now);
             grants.push(NewGrant {
@@ -616,7 +686,7 @@ impl App {
             let object = Object { kind: "order", id: order.id.uuid(), company: enroller.company.map(CompanyId::uuid) };
             let new = json!({ "account": account, "sku": product.sku, "bypass": bypass, "reason": order.reason });
             audits.push((object, None, Some(new)));
-            enrolled.push((*place, account, order.id));
+            enrolled.push((*place, account, Some(order.id)));
             orders.push(order);
         }
         store::cart::insert_ordered(txn, &orders).await?;
@@ -655,7 +725,7 @@ impl App {
     ) -> Result<HashMap<Target, Product>> {
         let mut products: HashMap<Target, Product> = HashMap::new();
         for aim in aims {
-            if products.contains_key(&aim.target) {
+            if products.contains_key(&aim.target) || aim.by_hand() {
                 continue;
             }
             let product = match (&aim.product, aim.course) {
@@ -809,6 +879,9 @@ pub(super) enum AimFault {
     /// The session is over.
     #[error("This session is over or was called off; choose another one.")]
     Over,
+    /// It is an automatic group.
+    #[error("The rule of an AUTOMATIC group decides who is in it; nobody is enrolled in it.")]
+    ByRule,
 }
 
 impl Reason for AimFault {
@@ -817,6 +890,7 @@ impl Reason for AimFault {
             Self::Archived => Code::Archived,
             Self::NeedsSession => Code::SessionRequired,
             Self::Over => Code::SessionOver,
+            Self::ByRule => Code::GroupNotManual,
         }
     }
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::App;
 use super::markdown::safe_html;
+use super::offer::OfferSession;
 use super::wording::Language;
 use crate::error::Result;
 use crate::store;
@@ -32,6 +33,11 @@ pub struct FormWords {
     pub method: &'static str,
     /// Heading of the packs.
     pub packs: &'static str,
+    /// Label of the dates of an event.
+    pub date: &'static str,
+    /// No date was chosen that has a seat.
+    #[serde(skip)]
+    pub choose_date: &'static str,
     /// The button that shows the total.
     pub next: &'static str,
     /// The button that orders.
@@ -76,6 +82,8 @@ const ENGLISH: FormWords = FormWords {
     for_whom: "Access and receipt go to",
     method: "How do you want to pay?",
     packs: "Packs",
+    date: "Date",
+    choose_date: "Choose a date that has a free seat.",
     next: "Continue",
     order: "Order with obligation to pay",
     again: "Try again",
@@ -104,6 +112,8 @@ const POLISH: FormWords = FormWords {
     for_whom: "Dostęp i potwierdzenie wyślemy na adres",
     method: "Wybierz sposób płatności",
     packs: "Pakiety",
+    date: "Termin",
+    choose_date: "Wybierz termin, w którym jest wolne miejsce.",
     next: "Dalej",
     order: "Zamawiam z obowiązkiem zapłaty",
     again: "Spróbuj ponownie",
@@ -139,6 +149,12 @@ impl FormWords {
     /// So many credits; nothing for none.
     pub fn credits(&self, count: u64) -> Option<String> {
         (count > 0).then(|| self.language.credits(count))
+    }
+
+    /// When and where a session is.
+    pub fn session(&self, session: &OfferSession) -> String {
+        let when = self.language.span(session.starts_at, session.ends_at, session.time_zone);
+        session.location.as_ref().map_or_else(|| when.clone(), |place| format!("{when}, {place}"))
     }
 
     /// Why a code is not taken.

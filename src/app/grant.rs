@@ -10,8 +10,8 @@ use domain::entitlement::{EnrollmentStatus, Grant, Source, SourceKind, Target, s
 use domain::order::{Given as Money, GivenNotPaid, given_not_paid};
 use domain::payment::DisputeStatus;
 use domain::refund::Ends;
-use domain::terms::{Anchor, Terms};
-use domain::token::{TokenCode, TokenStatus};
+use domain::terms::Terms;
+use domain::token::{TokenCode, TokenStatus, redeemable_until};
 use domain::{AccountId, CompanyId, CourseId, EntitlementId, OrderId, OrderLineId, PersonId, ProductId, SessionId, TokenId};
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
 
@@ -184,6 +184,9 @@ impl App {
     pub async fn issue_tokens(&self, txn: &DatabaseTransaction, issue: TokenIssue) -> Result<()> {
         let there: HashSet<i32> = store::token::seats_of_line(txn, issue.line).await?.into_iter().collect();
         let seats = i32::try_from(issue.quantity).map_err(|_| internal!("{} seats are too many", issue.quantity))?;
+        let product = store::product::products(txn, &[issue.product]).await?.pop();
+        let redeem_days = product.and_then(|product| product.redeem_days);
+        let ends_at = redeemable_until(issue.terms, redeem_days, issue.now).map_err(|refusal| internal!("the end of a seat: {refusal}"))?;
         let mut tokens = Vec::new();
         for seat in (1..=seats).filter(|seat| !there.contains(seat)) {
             tokens.push(self.new_token(Token {
@@ -204,11 +207,7 @@ impl App {
                 status: if issue.learner.is_some() { TokenStatus::Assigned } else { TokenStatus::Free },
                 assigned_to: issue.learner.as_ref().map(|(person, _)| *person),
                 assigned_hash: issue.learner.as_ref().map(|(_, hash)| hash.clone()),
-                // A seat can be taken as long as it would open something.
-                ends_at: match issue.terms.anchor {
-                    Anchor::FixedDate(end) => Some(end),
-                    Anchor::Purchase | Anchor::FirstStart => None,
-                },
+                ends_at,
                 redeemed_by: None,
                 redeemed_at: None,
                 created_at: issue.now,

@@ -6,8 +6,9 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::JobId;
 use domain::refusal::Code;
-use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -28,10 +29,20 @@ pub const LEASE: TimeDelta = TimeDelta::seconds(20);
 const RENEWAL: Duration = Duration::from_secs(5);
 /// Jobs claimed at a time.
 const BATCH: u64 = 16;
+/// How often it is looked for more to do while somebody outside is waited for.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// Failed tries before a job is parked: with the back-off below that is about four hours.
 const MAX_TRIES: u32 = 12;
 /// For how long a request waits for what it began before it answers with the state so far.
 const PATIENCE: Duration = Duration::from_secs(12);
+
+/// What came to its end where jobs run side by side.
+enum Step {
+    /// Looking for more of them.
+    Claimed(Vec<Claimed>),
+    /// One of them.
+    Ran,
+}
 
 impl App {
     /// Runs due jobs of every lane until none is left; gives how many ran.
@@ -55,35 +66,56 @@ impl App {
     /// The database's; a job that fails is put back, not an error here.
     pub async fn run_lane(&self, lane: Lane) -> Result<u64> {
         let owner = entropy::next_uuid().to_string();
-        let work = async {
-            let mut ran = 0;
-            loop {
-                let claimed = store::job::claim(self.db.write(), &owner, lane, None, self.now(), LEASE, BATCH).await?;
-                if claimed.is_empty() {
-                    return Ok(ran);
-                }
-                match lane {
-                    Lane::Inside => {
-                        for job in &claimed {
-                            self.run_job(&owner, job).await?;
-                            ran += 1;
-                        }
-                    }
-                    // Those who wait for somebody outside wait side by side.
-                    Lane::Outgoing => {
-                        let mut running = FuturesUnordered::new();
-                        for job in &claimed {
-                            running.push(self.run_job(&owner, job));
-                        }
-                        while let Some(result) = running.next().await {
-                            result?;
-                            ran += 1;
-                        }
-                    }
-                }
+        let owner = owner.as_str();
+        match lane {
+            Lane::Inside => self.holding(owner, self.run_in_turn(owner)).await,
+            Lane::Outgoing => self.holding(owner, self.run_side_by_side(owner)).await,
+        }
+    }
+
+    async fn run_in_turn(&self, owner: &str) -> Result<u64> {
+        let mut ran = 0;
+        loop {
+            let claimed = store::job::claim(self.db.write(), owner, Lane::Inside, None, self.now(), LEASE, BATCH).await?;
+            if claimed.is_empty() {
+                return Ok(ran);
             }
-        };
-        self.holding(&owner, work).await
+            for job in &claimed {
+                self.run_job(owner, job).await?;
+                ran += 1;
+            }
+        }
+    }
+
+    /// Runs what waits for somebody outside. Whoever is slow keeps one of the places, and the others go on.
+    async fn run_side_by_side(&self, owner: &str) -> Result<u64> {
+        let mut steps: FuturesUnordered<BoxFuture<'_, Result<Step>>> = FuturesUnordered::new();
+        let (mut ran, mut running, mut looks, mut claiming) = (0, 0, true, false);
+        loop {
+            if looks && !claiming && running < BATCH {
+                // Beside the others, not before them: one of them may hold the connection that claiming waits for.
+                let claim = store::job::claim(self.db.write(), owner, Lane::Outgoing, None, self.now(), LEASE, BATCH - running);
+                steps.push(async move { Ok(Step::Claimed(claim.await?)) }.boxed());
+                (looks, claiming) = (false, true);
+            }
+            match tokio::time::timeout(LOOK_AGAIN, steps.next()).await {
+                Err(_) => looks = true,
+                Ok(None) => return Ok(ran),
+                Ok(Some(step)) => match step? {
+                    Step::Claimed(claimed) => {
+                        claiming = false;
+                        running += claimed.len() as u64;
+                        for job in claimed {
+                            steps.push(async move { self.run_job(owner, &job).await.map(|()| Step::Ran) }.boxed());
+                        }
+                    }
+                    Step::Ran => {
+                        (ran, running) = (ran + 1, running - 1);
+                        looks |= running <= BATCH / 2;
+                    }
+                },
+            }
+        }
     }
 
     /// Works, and keeps the leases of `owner` alive meanwhile. Both go on side by side: the work may hold the connection that renewing waits for.

@@ -13,7 +13,7 @@ use domain::cart::For;
 use domain::mail::{MailState, OrderMails, TemplateKind, next_try};
 use domain::order::OrderStatus;
 use domain::text::Email;
-use domain::{AccountId, CompanyId, EntitlementId, MailId, OrderId, OrderLineId, PaymentId, ProductId, TokenId};
+use domain::{AccountId, CompanyId, EntitlementId, MailId, OrderId, OrderLineId, PaymentId, ProductId, SessionId, TokenId};
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
@@ -576,7 +576,10 @@ impl App {
             let Some((ending, ends)) = ending.and_then(|ending| ending.ends_at.map(|ends| (ending, ends))) else { return Ok(None) };
             let title = target_titles(db, std::iter::once(ending.grant.target)).await?.remove(&ending.grant.target);
             let title = title.ok_or_else(|| internal!("{id} opens nothing that has a title"))?;
-            facts.access = Some(AccessFacts { title, ends: words.instant(ends, zone), day: words.day(ends, zone) });
+            let product = store::product::products_of(db, &[ending.grant.target.uuid()]).await?.pop().filter(|product| product.listed);
+            let context = company.map(|company| format!("?company={company}")).unwrap_or_default();
+            let url = product.map(|product| format!("{}/form/{}{context}", self.shop.public_url, product.sku));
+            facts.access = Some(AccessFacts { title, ends: words.instant(ends, zone), day: words.day(ends, zone), url });
         }
         if let Some(id) = about.token {
             let token = store::token::by_ids(db, &[id]).await?.pop();
@@ -586,7 +589,10 @@ impl App {
             let title = target_titles(db, std::iter::once(token.target)).await?.remove(&token.target);
             let title = title.ok_or_else(|| internal!("{id} opens nothing that has a title"))?;
             product = Some(token.product);
-            facts.token = Some(TokenFacts { code: self.code_of(&token)?, title, ends: token.ends_at.map(|at| words.instant(at, zone)) });
+            let sessions: Vec<SessionId> = token.session.into_iter().collect();
+            let (when, place) = store::catalog::sessions(db, &sessions).await?.first().map(|session| words.dated(session)).unzip();
+            let ends = token.ends_at.map(|at| words.instant(at, zone));
+            facts.token = Some(TokenFacts { code: self.code_of(&token)?, title, when, place: place.flatten(), ends });
         }
         if let Some(company) = company {
             facts.company = store::company::find(db, company).await?.map(|company| company.name);
@@ -633,10 +639,14 @@ impl App {
     ) -> Result<Vec<LineFacts>> {
         let confirms = kind == TemplateKind::OrderConfirmation;
         let mut given = if confirms { self.given_by_orders(db, &[order.id]).await? } else { HashMap::new() };
+        let sessions = sessions_of(db, lines.iter().copied()).await?;
         let facts = lines.iter().map(|line| {
             let given = given.remove(&line.id).unwrap_or_default();
             let more = given.codes.len().saturating_sub(MAX_CODES);
+            let (when, place) = line.session.and_then(|session| sessions.get(&session)).map(|session| words.dated(session)).unzip();
             LineFacts {
+                when,
+                place: place.flatten(),
                 kind: line.for_.kind().name(),
                 credits: (!line.credits.is_none()).then(|| words.credits(line.credits.count)),
                 sku: line.sku.clone(),
@@ -662,6 +672,18 @@ impl Outcome {
     fn of(state: MailState, mail: &Mail) -> Self {
         Self { state, tries: mail.tries, next_try_at: None, error: None, sent_at: None }
     }
+}
+
+/// The sessions that these lines are for.
+pub(super) async fn sessions_of(
+    db: &impl ConnectionTrait,
+    lines: impl Iterator<Item = &OrderLine>,
+) -> Result<HashMap<SessionId, store::catalog::Session>> {
+    let ids: Vec<SessionId> = lines.filter_map(|line| line.session).collect::<BTreeSet<_>>().into_iter().collect();
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    Ok(store::catalog::sessions(db, &ids).await?.into_iter().map(|session| (session.id, session)).collect())
 }
 
 /// The product of these lines, if they have one in common.

@@ -9,14 +9,14 @@ use domain::catalog::Fulfilment;
 use domain::mail::TemplateKind;
 use domain::order::{OrderStatus, retry};
 use domain::payment::PaymentStatus;
-use domain::{CompanyId, CourseId, Money, OrderId, OrderLineId};
+use domain::{CompanyId, CourseId, Money, OrderId, OrderLineId, SessionId};
 use sea_orm::ConnectionTrait;
 
 use super::App;
 use super::caller::{Caller, Topic, Who};
 use super::coupon_use::CouponUse;
 use super::grant::Given;
-use super::mail::one_product;
+use super::mail::{one_product, sessions_of};
 use super::payment::{Dispute, Order, OrderLine, Payment, Refund, money_facts};
 use super::shop::Theme;
 use super::template::{DeclineFacts, Effective, Facts, LineFacts, OrderFacts, Place, Recipient, Rendered, ThemeFacts, render_page};
@@ -115,6 +115,10 @@ pub struct ReceiptLine {
     pub text: String,
     /// The credits that it gives, all units together.
     pub credits: u64,
+    /// From when to when its session is.
+    pub when: Option<String>,
+    /// Where its session is.
+    pub place: Option<String>,
     /// Courses that are open now.
     pub courses: Vec<(CourseId, String)>,
     /// Codes of seats, for those who may hand them out.
@@ -292,7 +296,7 @@ impl App {
                 (Some(_), false, Some(_)) => ReceiptState::NewAccount,
                 (Some(_), false, None) => ReceiptState::KnownAccount,
             };
-            let lines: Vec<ReceiptLine> = order
+            let mut lines: Vec<ReceiptLine> = order
                 .lines
                 .iter()
                 .map(|line| {
@@ -314,6 +318,8 @@ impl App {
                         title: line.title.clone(),
                         text,
                         credits: line.credits.count,
+                        when: None,
+                        place: None,
                         courses: what.map(|what| what.courses.clone()).unwrap_or_default(),
                         tokens: what
                             .filter(|what| hands_out || (buyer && !what.of_company))
@@ -325,7 +331,8 @@ impl App {
             let mut facts = pages.facts(self, order);
             facts.receipt = Some(words.receipt(state).to_owned());
             facts.link = sign_in_url.clone();
-            for (line, facts) in lines.iter().zip(&mut facts.lines) {
+            for (line, facts) in lines.iter_mut().zip(&mut facts.lines) {
+                (line.when, line.place) = (facts.when.clone(), facts.place.clone());
                 facts.text = Some(line.text.clone());
                 facts.courses = line.courses.iter().map(|(_, title)| title.clone()).collect();
                 facts.codes = line.tokens.clone();
@@ -387,7 +394,8 @@ impl App {
         let ids: Vec<CompanyId> = orders.iter().filter_map(|order| order.company).collect::<BTreeSet<_>>().into_iter().collect();
         let companies = if ids.is_empty() { Vec::new() } else { store::company::companies(db, &ids).await? };
         let companies = companies.into_iter().map(|company| (company.id, company.name)).collect();
-        Ok(Pages { templates, companies, theme: self.choices(db).await?.theme })
+        let sessions = sessions_of(db, orders.iter().flat_map(|order| &order.lines)).await?;
+        Ok(Pages { templates, companies, sessions, theme: self.choices(db).await?.theme })
     }
 
     /// Orders that were paid a while ago and are not fulfilled, whatever their state is by now.
@@ -406,6 +414,7 @@ struct Pages {
     /// A template for each order, in the same order.
     templates: Vec<Effective>,
     companies: HashMap<CompanyId, String>,
+    sessions: HashMap<SessionId, store::catalog::Session>,
     theme: Theme,
 }
 
@@ -413,18 +422,23 @@ impl Pages {
     /// The facts of an order's page, without those of its kind. A page names nobody: it may be shown to others than the buyer.
     fn facts(&self, app: &App, order: &Order) -> Facts {
         let words = Language::of(&order.locale);
-        let lines = order.lines.iter().map(|line| LineFacts {
-            kind: line.for_.kind().name(),
-            credits: (!line.credits.is_none()).then(|| words.credits(line.credits.count)),
-            sku: line.sku.clone(),
-            title: line.title.clone(),
-            quantity: line.quantity,
-            total: words.money(line.amounts.total),
-            text: None,
-            learner: None,
-            courses: Vec::new(),
-            codes: Vec::new(),
-            more_codes: None,
+        let lines = order.lines.iter().map(|line| {
+            let (when, place) = line.session.and_then(|session| self.sessions.get(&session)).map(|session| words.dated(session)).unzip();
+            LineFacts {
+                kind: line.for_.kind().name(),
+                credits: (!line.credits.is_none()).then(|| words.credits(line.credits.count)),
+                sku: line.sku.clone(),
+                title: line.title.clone(),
+                quantity: line.quantity,
+                total: words.money(line.amounts.total),
+                text: None,
+                when,
+                place: place.flatten(),
+                learner: None,
+                courses: Vec::new(),
+                codes: Vec::new(),
+                more_codes: None,
+            }
         });
         Facts {
             shop: app.shop_facts(),

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use domain::catalog::{Fulfilment, ProductKind, SaleState};
 use domain::credit_sale::{self, Change};
 use domain::mail::canonical_locale;
-use domain::terms::Terms;
+use domain::terms::{Terms, days};
 use domain::text::Sku;
 use domain::{ProductId, text};
 use sea_orm::DatabaseTransaction;
@@ -67,6 +67,8 @@ pub struct ProductUpdate {
     pub fulfilment: Option<Fulfilment>,
     /// The credits that it gives, for later orders.
     pub credits: Change,
+    /// Days from issue within which its keys and seats are redeemed, of those issued later; `None` inside = as long as they open something.
+    pub redeem_days: Option<Option<i64>>,
     /// Texts of its order form to be set, or (`None`) taken away, by locale.
     pub form_texts: Vec<(String, Option<String>)>,
 }
@@ -117,6 +119,7 @@ impl App {
         let mut faults = Faults::default();
         let sku = cmd.sku.map(|sku| faults.at("sku", Sku::parse(&sku)));
         let terms = cmd.terms.map(|terms| faults.at("terms", terms.check(held.kind)));
+        let redeem_days = cmd.redeem_days.map(|given| given.and_then(|given| faults.at("redeemDays", days(given))));
         let form_texts = checked_form_texts(cmd.form_texts, &mut faults);
         let gives = match credit_sale::changed(held.kind, held.id, held.gives, cmd.credits) {
             Ok(gives) => gives,
@@ -142,6 +145,7 @@ impl App {
         }
         product.couponable = cmd.couponable.unwrap_or(product.couponable);
         product.fulfilment = cmd.fulfilment.unwrap_or(product.fulfilment);
+        product.redeem_days = redeem_days.unwrap_or(product.redeem_days);
         product.state = cmd.state.unwrap_or(product.state);
         product.gives = gives;
         product.terms = terms.flatten().unwrap_or(product.terms);

@@ -180,6 +180,10 @@ pub(super) struct LineFacts {
     pub total: String,
     /// What to do with it next, on pages.
     pub text: Option<String>,
+    /// From when to when its session is.
+    pub when: Option<String>,
+    /// Where its session is.
+    pub place: Option<String>,
     pub learner: Option<String>,
     /// The credits that it gives, in words.
     pub credits: Option<String>,
@@ -203,6 +207,8 @@ pub(super) struct AccessFacts {
     pub title: String,
     pub ends: String,
     pub day: String,
+    /// Where it is bought again, while it is on sale.
+    pub url: Option<String>,
 }
 
 /// A seat, in a template.
@@ -210,6 +216,10 @@ pub(super) struct AccessFacts {
 pub(super) struct TokenFacts {
     pub code: String,
     pub title: String,
+    /// From when to when its session is.
+    pub when: Option<String>,
+    /// Where its session is.
+    pub place: Option<String>,
     pub ends: Option<String>,
 }
 
@@ -414,6 +424,8 @@ impl App {
             quantity,
             total: dollars(minor),
             text: page.then(|| words.line_open().to_owned()),
+            when: some("2026-05-04 09:00–17:30 CEST"),
+            place: some("Main hall"),
             learner: (kind == "LEARNER").then(|| "Bo Lind".to_owned()),
             credits: all.then(|| words.credits(u64::from(quantity) * 50)),
             courses: some("Rust from the first line").into_iter().collect(),
@@ -458,10 +470,13 @@ impl App {
                 title: "The Rust path".to_owned(),
                 ends: ends.clone(),
                 day: words.day(at, self.shop.time_zone),
+                url: all.then(|| format!("{}/form/RUST-PATH", self.shop.public_url)),
             }),
             token: (kind == TemplateKind::TokenHandover).then(|| TokenFacts {
                 code: "7K2M9-4XQPT-W3HBN".to_owned(),
                 title: "The Rust path".to_owned(),
+                when: some("2026-05-04 09:00–17:30 CEST"),
+                place: some("Main hall"),
                 ends: some(&ends),
             }),
         }

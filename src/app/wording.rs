@@ -1,8 +1,10 @@
 //! Sentences of the program's own that buyers read, in the languages that are shipped; what is longer stands in templates.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Offset, Utc};
 use chrono_tz::Tz;
 use domain::Money;
+
+use crate::store::catalog::Session;
 
 /// A language that the program speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -173,6 +175,23 @@ impl Language {
         }
     }
 
+    /// From when to when, in a zone; a day and a zone's name that both have in common are said once.
+    pub(super) fn span(self, from: DateTime<Utc>, to: DateTime<Utc>, zone: Tz) -> String {
+        let (start, end) = (from.with_timezone(&zone), to.with_timezone(&zone));
+        if start.date_naive() != end.date_naive() || start.offset().fix() != end.offset().fix() {
+            return format!("{} – {}", self.instant(from, zone), self.instant(to, zone));
+        }
+        match self {
+            Self::English => format!("{}–{}", start.format("%Y-%m-%d %H:%M"), end.format("%H:%M %Z")),
+            Self::Polish => format!("{}–{}", start.format("%d.%m.%Y, %H:%M"), end.format("%H:%M %Z")),
+        }
+    }
+
+    /// When and where a session is.
+    pub(super) fn dated(self, session: &Session) -> (String, Option<String>) {
+        (self.span(session.starts_at, session.ends_at, session.time_zone), session.location.clone())
+    }
+
     /// A day, in a zone.
     pub(super) fn day(self, at: DateTime<Utc>, zone: Tz) -> String {
         let local = at.with_timezone(&zone);
@@ -199,5 +218,20 @@ mod tests {
         assert_eq!(polish.instant(at, chrono_tz::Europe::Warsaw), "01.08.2026, 00:30 CEST");
         assert_eq!((english.day(at, chrono_tz::UTC), polish.day(at, chrono_tz::UTC)), ("2026-07-31".to_owned(), "31.07.2026".to_owned()));
         assert_eq!(Language::of("de"), Language::English);
+    }
+
+    #[test]
+    fn a_span_is_in_its_zone_also_across_a_change_of_clocks() {
+        let at = |text: &str| text.parse::<DateTime<Utc>>().expect("an instant");
+        let span = |from: &str, to: &str| {
+            let said = |language: Language| language.span(at(from), at(to), chrono_tz::Europe::Warsaw);
+            (said(Language::English), said(Language::Polish))
+        };
+        let (english, polish) = span("2026-05-04T07:00:00Z", "2026-05-04T15:30:00Z");
+        assert_eq!((english.as_str(), polish.as_str()), ("2026-05-04 09:00–17:30 CEST", "04.05.2026, 09:00–17:30 CEST"));
+        let (english, _) = span("2026-03-29T00:30:00Z", "2026-03-29T03:00:00Z");
+        assert_eq!(english, "2026-03-29 01:30 CET – 2026-03-29 05:00 CEST");
+        let (_, polish) = span("2026-05-04T07:00:00Z", "2026-05-05T15:30:00Z");
+        assert_eq!(polish, "04.05.2026, 09:00 CEST – 05.05.2026, 17:30 CEST");
     }
 }

@@ -28,7 +28,7 @@ pub enum EnrollmentTargetInput {
     LibraryId(ID),
     /// A library, by SKU.
     Library(String),
-    /// A group that is sold, by id.
+    /// A manual group, by id. Membership of one that is not sold is given by hand, without an order.
     GroupId(ID),
     /// A group that is sold, by SKU.
     Group(String),
@@ -80,7 +80,7 @@ pub struct EnrollmentCreatePayload {
     pub entitlement: Option<Entitlement>,
     /// The learner.
     pub account_id: Option<ID>,
-    /// The order of nothing; null if the learner had the access already.
+    /// The order of nothing; null if the learner had the access already, and for a group that is not sold.
     pub order_id: Option<ID>,
     /// Whether the learner had the access already; nothing was given then.
     pub already: bool,
@@ -228,7 +228,7 @@ impl EnrolMutation {
                 entitlement: done.value.entitlement.map(Entitlement::from),
                 account_id: Some(done.value.account.into()),
                 order_id: done.value.order.map(ID::from),
-                already: done.value.order.is_none(),
+                already: done.value.already,
                 offer: None,
                 replayed: done.replayed,
                 user_errors: Vec::new(),
@@ -247,7 +247,7 @@ impl EnrolMutation {
     }
 
     /// Enrols the learners of a CSV file, with a verdict for each row by its line. Columns: `email`, `name`, one of `course` (a key), `library` (a
-    /// SKU), `group` (a SKU) and `session` (an id), and `payment_bypass` (true or false). Comma, semicolon or tab. Rows that are not good change
+    /// SKU), `group` (a SKU, or the id of one that is not sold) and `session` (an id), and `payment_bypass` (true or false). Comma, semicolon or tab. Rows that are not good change
     /// nothing; good ones go in once however often the file is sent. For operators, programs, and managers for the learners of their company.
     async fn enrollment_import(&self, ctx: &Context<'_>, input: EnrollmentImportInput) -> async_graphql::Result<EnrollmentImportPayload> {
         let (app, caller) = scope(ctx)?;

@@ -625,6 +625,10 @@ pub struct ReceiptLine {
     pub text: String,
     /// The credits that it gives, all units together; 0 for none.
     pub credits: Long,
+    /// From when to when its session is, in words, by the clocks of the session's zone; null where there is none.
+    pub when: Option<String>,
+    /// Where its session is.
+    pub place: Option<String>,
     /// The courses that are open now.
     pub courses: Vec<ReceiptCourse>,
     /// Codes of seats to hand out.
@@ -656,6 +660,8 @@ impl From<crate::app::order_view::Receipt> for Receipt {
                     title: line.title,
                     credits: Long(i64::try_from(line.credits).unwrap_or(i64::MAX)),
                     text: line.text,
+                    when: line.when,
+                    place: line.place,
                     courses: line.courses.into_iter().map(|(id, title)| ReceiptCourse { course_id: id.into(), title }).collect(),
                     tokens: line.tokens,
                 })

@@ -171,6 +171,11 @@ impl Product {
         }
     }
 
+    /// Days from issue within which its keys and seats are redeemed; null = as long as they would open something.
+    async fn redeem_days(&self) -> Option<u32> {
+        self.0.redeem_days
+    }
+
     /// Whether coupons reach it.
     async fn couponable(&self) -> bool {
         self.0.couponable
@@ -248,6 +253,8 @@ pub struct ProductUpdateInput {
     credit_days: MaybeUndefined<i64>,
     /// The product whose courses' resources its credits pay for, in most cases itself; null = they pay for any.
     credits_tied_to: MaybeUndefined<ID>,
+    /// Days from issue within which keys and seats are redeemed, of those issued later; null = as long as they would open something.
+    redeem_days: MaybeUndefined<i64>,
     /// What the order form says, by locale; the texts of other locales stay.
     form_texts: Option<Vec<FormTextInput>>,
 }
@@ -353,6 +360,7 @@ impl ProductMutation {
                 terms,
                 couponable: input.couponable,
                 fulfilment: input.fulfilment.map(|fulfilment| fulfilment.0),
+                redeem_days: input.redeem_days.into(),
                 form_texts: input.form_texts.unwrap_or_default().into_iter().map(|text| (text.locale, text.text)).collect(),
             };
             app.product_update(caller, cmd).await

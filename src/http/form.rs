@@ -10,9 +10,11 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::get;
 use axum::{RequestExt, Router};
+use domain::cart::LineFacts;
+use domain::catalog::ProductKind;
 use domain::order::OrderStatus;
 use domain::text::Email;
-use domain::{CartId, CompanyId, Currency, Money, OrderId};
+use domain::{CartId, CompanyId, Currency, Money, OrderId, SessionId};
 use minijinja::{Environment, UndefinedBehavior, Value, context};
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -44,6 +46,7 @@ struct Wanted {
     locale: Option<String>,
     company: Option<String>,
     currency: Option<String>,
+    session: Option<String>,
 }
 
 /// What a form sends.
@@ -58,6 +61,7 @@ struct Sent {
     secret: String,
     amount: String,
     currency: String,
+    session: String,
     gateway: Option<String>,
     tries: String,
 }
@@ -90,7 +94,11 @@ struct Page {
 
 async fn show(State(app): State<Arc<App>>, Path(sku): Path<String>, Query(wanted): Query<Wanted>, request: Request) -> Response {
     let visit = Visit::of(&app, sku, wanted, &request);
-    let typed = Sent { coupon: visit.wanted.coupon.clone().unwrap_or_default(), ..Sent::default() };
+    let typed = Sent {
+        coupon: visit.wanted.coupon.clone().unwrap_or_default(),
+        session: visit.wanted.session.clone().unwrap_or_default(),
+        ..Sent::default()
+    };
     let page = visit.form(&typed, Vec::new(), StatusCode::OK).await;
     visit.answer(page).await
 }
@@ -162,17 +170,17 @@ impl<'a> Visit<'a> {
         format!("?locale={}{company}{currency}", self.locale)
     }
 
-    fn create(&self, coupon: &str) -> CartCreate {
-        let coupon = coupon.trim();
+    fn create(&self, typed: &Sent) -> CartCreate {
+        let coupon = typed.coupon.trim();
         let coupon_code = (!coupon.is_empty()).then(|| coupon.to_owned());
-        CartCreate { sku: Some(self.sku.clone()), session: None, coupon_code, context: self.context() }
+        CartCreate { sku: Some(self.sku.clone()), session: SessionId::parse(&typed.session), coupon_code, context: self.context() }
     }
 
     /// The form, with what was typed so far.
     async fn form(&self, typed: &Sent, mut notices: Vec<String>, status: StatusCode) -> Result<Page> {
         let words = self.words();
-        let detail = Detail { description: true, packs: true, ..Detail::default() };
-        let (cart, refused) = match self.app.cart_preview(&self.caller, self.create(&typed.coupon), detail).await {
+        let detail = Detail { description: true, packs: true, ..dated() };
+        let (cart, refused) = match self.app.cart_preview(&self.caller, self.create(typed), detail).await {
             Ok(preview) => preview,
             Err(Error::Refused(refusals)) if refusals.iter().any(|refusal| refusal.code == Code::NotFound) => {
                 return Ok(Page { status: StatusCode::NOT_FOUND, heading: words.not_found.to_owned(), ..Page::default() });
@@ -187,10 +195,28 @@ impl<'a> Visit<'a> {
         let Some((line, offer)) = cart.lines.first().and_then(|line| Some((line, line.offer.as_ref()?))) else {
             return Ok(Page { status: StatusCode::NOT_FOUND, heading: words.not_found.to_owned(), ..Page::default() });
         };
-        let open = domain::cart::check_line(&line.facts).is_ok();
+        // A date is chosen in the form; all else that is wrong closes it.
+        let chosen = SessionId::parse(&typed.session);
+        let sessions: Vec<Value> = offer
+            .sessions
+            .iter()
+            .filter(|session| session.taken < session.seats)
+            .map(|session| context! { id => session.id.to_string(), label => words.session(session), chosen => Some(session.id) == chosen })
+            .collect();
+        let stands = domain::cart::check_line(&line.facts);
+        let chooses = line.facts.seat.is_some() && !sessions.is_empty();
+        let open = match &stands {
+            Ok(()) => true,
+            Err(_) if chooses => domain::cart::check_line(&LineFacts { seat: None, ..line.facts.clone() }).is_ok(),
+            Err(_) => false,
+        };
         if !open {
             notices.push(words.not_on_sale.to_owned());
+        } else if chooses && typed.step == "review" && notices.is_empty() {
+            notices.push(words.choose_date.to_owned());
         }
+        // What has one date only says it.
+        let dated = (offer.kind == ProductKind::Session).then(|| offer.sessions.first()).flatten().map(|session| words.session(session));
         let text = self.app.form_text(line.line.line.product, &self.locale).await?;
         let amounts = line.amounts();
         let form = context! {
@@ -200,6 +226,8 @@ impl<'a> Visit<'a> {
             credits => words.credits(line.facts.credits.count),
             packs => self.packs(&offer.packs),
             description => offer.description.as_str(),
+            dated,
+            sessions => if offer.kind == ProductKind::Session { Vec::new() } else { sessions },
             text,
             subtotal => amounts.map(|amounts| words.money(amounts.subtotal)),
             discount => amounts.filter(|amounts| !amounts.discount.is_zero()).map(|amounts| words.money(amounts.discount)),
@@ -236,7 +264,7 @@ impl<'a> Visit<'a> {
                 Err(_) => return self.form(sent, vec![words.name_wrong.to_owned()], StatusCode::UNPROCESSABLE_ENTITY).await,
             },
         };
-        let created = match self.app.cart_create(&self.caller, self.create(&sent.coupon), Detail::default()).await {
+        let created = match self.app.cart_create(&self.caller, self.create(sent), Detail::default()).await {
             Ok(created) => created,
             // The form says what is wrong with the code, or that there is no such thing.
             Err(Error::Refused(_) | Error::RateLimited { .. }) => {
@@ -247,7 +275,7 @@ impl<'a> Visit<'a> {
         let secret = created.secret.ok_or_else(|| crate::internal!("a guest's cart has no secret"))?;
         let caller = Caller { cart_secret: Some(SecretString::from(secret.clone())), ..self.caller.clone() };
         let buyer = CartBuyerSet { cart: created.cart.cart.id, email, name, address: None, expected_version: None };
-        let written = self.app.cart_buyer_set(&caller, buyer, Detail::default()).await?;
+        let written = self.app.cart_buyer_set(&caller, buyer, dated()).await?;
         Ok(self.review(&written.cart, &secret, Vec::new()))
     }
 
@@ -261,9 +289,11 @@ impl<'a> Visit<'a> {
             .lines
             .iter()
             .map(|line| {
+                let sessions = line.offer.iter().flat_map(|offer| &offer.sessions);
                 context! {
                     title => line.offer.as_ref().map(|offer| offer.title.as_str()),
                     credits => words.credits(line.facts.credits.count),
+                    dated => sessions.into_iter().find(|session| Some(session.id) == line.session).map(|session| words.session(session)),
                     total => line.amounts().map(|amounts| words.money(amounts.subtotal)),
                 }
             })
@@ -302,13 +332,13 @@ impl<'a> Visit<'a> {
             Ok(Placed::Order(answer)) => self.order(answer.value, sent).await,
             Ok(Placed::Changed(cart, refusals)) => {
                 let notices = refusals.into_iter().map(|refusal| words.changed(&refusal)).collect();
-                match self.app.cart(&self.caller, cart, Detail::default()).await? {
+                match self.app.cart(&self.caller, cart, dated()).await? {
                     Some(cart) => Ok(self.review(&cart, &sent.secret, notices)),
                     None => Ok(self.gone()),
                 }
             }
             Err(Error::Refused(refusals)) => {
-                let Some(cart) = self.app.cart(&self.caller, cart, Detail::default()).await? else { return Ok(self.gone()) };
+                let Some(cart) = self.app.cart(&self.caller, cart, dated()).await? else { return Ok(self.gone()) };
                 match cart.cart.order {
                     Some(order) => self.order(order, sent).await,
                     None => Ok(self.review(&cart, &sent.secret, refusals.into_iter().map(|refusal| words.changed(&refusal)).collect())),
@@ -424,6 +454,11 @@ fn waiting(view: &OrderView, words: &FormWords) -> Page {
         Some(BuyerAction::ClientSecret { .. } | BuyerAction::WaitForBuyer) | None => {}
     }
     page
+}
+
+/// What carts are read with: the dates of their lines' sessions, too.
+fn dated() -> Detail {
+    Detail { courses: true, sessions: true, ..Detail::default() }
 }
 
 fn headers() -> [(header::HeaderName, HeaderValue); 3] {

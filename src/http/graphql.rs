@@ -39,7 +39,7 @@ const JSON: &str = "application/json";
 const GRAPHQL_RESPONSE: &str = "application/graphql-response+json";
 const HTML: &str = "text/html";
 
-const BODY_BYTES: usize = 2 * 1024 * 1024;
+const BODY_BYTES: usize = 8 * 1024 * 1024;
 
 /// How much of a body that is too large is read and thrown away, as a multiple of what is allowed, and how long. A
 /// client that is still sending when the connection closes never sees why.

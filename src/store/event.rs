@@ -3,9 +3,9 @@
 use chrono::{DateTime, Utc};
 use domain::event::{DeliveryState, EventKind};
 use domain::{EventDeliveryId, EventId, WebhookEndpointId};
-use entity::{event, event_delivery, webhook_endpoint};
+use entity::{event, event_delivery, event_sequence, webhook_endpoint};
 use sea_orm::prelude::Json;
-use sea_orm::sea_query::{Expr, ExprTrait, Query};
+use sea_orm::sea_query::{Expr, ExprTrait, OnConflict, Query};
 use sea_orm::{ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use uuid::Uuid;
 
@@ -263,14 +263,12 @@ pub async fn endpoint_rests(db: &impl ConnectionTrait, id: WebhookEndpointId, un
 /// # Errors
 /// The database's.
 pub async fn next_sequence(txn: &impl ConnectionTrait, object: Uuid) -> Result<i64, DbErr> {
-    let last: Option<Option<i64>> = event::Entity::find()
-        .select_only()
-        .column_as(event::Column::Sequence.max(), "last")
-        .filter(event::Column::ObjectId.eq(object))
-        .into_tuple()
-        .one(txn)
-        .await?;
-    Ok(last.flatten().unwrap_or(0) + 1)
+    // Not counted from the events that are there: old ones are dropped, and a number is given once.
+    let next = OnConflict::column(event_sequence::Column::ObjectId)
+        .value(event_sequence::Column::Last, Expr::col((event_sequence::Entity, event_sequence::Column::Last)).add(1i64))
+        .to_owned();
+    let first = event_sequence::ActiveModel { object_id: Set(object), last: Set(1) };
+    Ok(event_sequence::Entity::insert(first).on_conflict(next).exec_with_returning(txn).await?.last)
 }
 
 /// Writes an event.

@@ -284,7 +284,15 @@ impl Viewpoint<'_> {
 
     /// Whether the product is hidden from those who are not in certain groups and the buyer is in none of them.
     fn restricted(&self) -> Expr {
-        self.hidden((product::Entity, product::Column::TargetId))
+        // A session is hidden with its event.
+        let of_event = Query::select()
+            .expr(Expr::val(1))
+            .from(session::Entity)
+            .and_where(session::Column::Id.into_expr().equals((product::Entity, product::Column::TargetId)))
+            .and_where(self.hidden((session::Entity, session::Column::CourseId)))
+            .take();
+        let session = product::Column::Kind.eq(ProductKind::Session.name()).and(Expr::exists(of_event));
+        self.hidden((product::Entity, product::Column::TargetId)).or(session)
     }
 
     /// Whether what this column names, a course or a library, is hidden from those who are not in certain groups and the buyer is in none of

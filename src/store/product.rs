@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use super::catalog::{Archived, ROWS, Sort, all_known, uuids};
 use super::page::Key;
-use super::{CHUNK, known, rows_in, search};
+use super::{CHUNK, corrupt, known, rows_in, search};
 use crate::page::{Page, PageArgs};
 
 /// The commerce side of one library, course, session, group or credit pack.
@@ -45,6 +45,8 @@ pub struct Product {
     pub fulfilment: Fulfilment,
     /// The credits that one unit gives.
     pub gives: Option<Gives>,
+    /// Days from issue within which its keys and seats are redeemed.
+    pub redeem_days: Option<u32>,
     /// Whether it is on sale with something to sell: derived.
     pub listed: bool,
     /// Title of the thing sold: derived.
@@ -98,6 +100,7 @@ fn record(row: product::Model) -> Result<Product, DbErr> {
         couponable: row.couponable,
         fulfilment: known(Fulfilment::parse(&row.fulfilment), "kind of fulfilment", &row.fulfilment)?,
         gives: super::credit_pack::gives((row.credits, row.credit_days, row.credit_tied_to))?,
+        redeem_days: row.redeem_days.map(u32::try_from).transpose().map_err(corrupt)?,
         listed: row.listed,
         title: row.title,
         created_at: row.created_at,
@@ -316,6 +319,7 @@ async fn insert_many(txn: &impl ConnectionTrait, new: &[NewProduct]) -> Result<(
                 archived_at: None,
                 couponable: true,
                 fulfilment: Fulfilment::Enrol.name().to_owned(),
+                redeem_days: None,
             });
         }
         let facts = Facts::load(txn, &rows).await?;
@@ -344,6 +348,7 @@ pub async fn update(txn: &impl ConnectionTrait, record: &Product) -> Result<(), 
         credits: Set(credits),
         credit_days: Set(credit_days),
         credit_tied_to: Set(credit_tied_to),
+        redeem_days: Set(record.redeem_days.map(i32::try_from).transpose().map_err(corrupt)?),
         touched_at: Set(record.touched_at),
         ..Default::default()
     };

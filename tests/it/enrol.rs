@@ -487,3 +487,82 @@ async fn many_rows_cost_few_statements() {
     assert!(began.elapsed().as_secs() < 60, "{:?}", began.elapsed());
     assert_eq!(rows(&shop).await[3], 1_000);
 }
+
+/// R2: a group that is not sold is joined by a file too, by its id: by hand, without an order, once however often the file is sent, with no need of a
+/// bypass. Who is in an automatic group follows from its rule, and a group of the shop's own is no manager's to give.
+#[tokio::test]
+async fn r2_groups_that_are_not_sold_are_joined_by_file() {
+    let shop = TestApp::new().await;
+    let operator = shop.operator();
+    let ada = shop.course("Ada").await;
+    let staff = json!({ "title": "Staff", "content": [{ "courseId": ada, "opens": true }] });
+    let staff = id(&shop.act(&operator, "groupCreate", staff, "group { id }").await["group"]);
+    let rule = json!({ "title": "Rule", "kind": "AUTOMATIC", "rule": { "emailDomain": "example.test" } });
+    let rule = id(&shop.act(&operator, "groupCreate", rule, "group { id }").await["group"]);
+    let file = format!(
+        "email,name,group,payment_bypass\nann@example.test,Ann,{staff},\nbo@example.test,Bo,{staff},true\nann@example.test,Ann,{rule},\n\
+         cid@example.test,Cid,grp_01m88mdsqyeexs0j7wsy3h1qvs,\nbad,Dan,{staff},\n"
+    );
+    let expected = [
+        (2, Verdict::Enrolled),
+        (3, Verdict::Enrolled),
+        (4, Verdict::UnknownCourse),
+        (5, Verdict::UnknownCourse),
+        (6, Verdict::BadAddress),
+    ];
+    let dry = import(&shop, file.as_bytes(), EnrollmentImport { dry_run: true, ..EnrollmentImport::default() }).await;
+    assert_eq!((verdicts(&dry).as_slice(), rows(&shop).await), (&expected[..], [0; 5]));
+    let report = import(&shop, file.as_bytes(), EnrollmentImport::default()).await;
+    assert_eq!(verdicts(&report), expected);
+    assert!(report.rows[2].message.contains("AUTOMATIC"), "{}", report.rows[2].message);
+    assert_eq!(rows(&shop).await, [2, 0, 0, 2, 0], "two accounts, two grants, and no order");
+    let members = "query($id: ID!) { group(id: $id) { members { totalCount nodes { source until } } } }";
+    let seen = shop.ok(&operator, members, json!({ "id": staff })).await["group"]["members"].clone();
+    assert_eq!((&seen["totalCount"], &seen["nodes"][0]), (&json!(2), &json!({ "source": "HAND", "until": null })));
+    let again = import(&shop, file.as_bytes(), EnrollmentImport::default()).await;
+    assert_eq!(verdicts(&again)[..2], [(2, Verdict::Already), (3, Verdict::Already)]);
+    let take_out = json!({ "groupId": staff, "emails": ["bo@example.test"] });
+    shop.act(&operator, "groupMembersRemove", take_out, "group { id }").await;
+    let again = import(&shop, file.as_bytes(), EnrollmentImport::default()).await;
+    assert_eq!((verdicts(&again)[1], rows(&shop).await[3]), ((3, Verdict::Already), 2), "the same file does not bring anybody back");
+
+    let done = enrol(&shop, &operator, wish("dee@example.test", json!({ "groupId": staff }), false, "dee")).await;
+    assert_eq!((&done["already"], &done["orderId"], &done["entitlement"]["source"]), (&json!(false), &Value::Null, &json!("HAND")));
+    let replay = enrol(&shop, &operator, wish("dee@example.test", json!({ "groupId": staff }), false, "dee")).await;
+    assert_eq!((&replay["replayed"], &replay["already"]), (&json!(true), &json!(false)));
+    let automatic = refusal(&shop, &operator, wish("dee@example.test", json!({ "groupId": rule }), false, "rule")).await;
+    assert_eq!(automatic["userErrors"][0]["code"], "GROUP_NOT_MANUAL");
+
+    let company = Shelf(&shop).company("acme", json!({})).await.to_string();
+    let (boss, token) = shop.sign_up("boss@example.test").await;
+    let learner = json!({ "companyId": company, "managers": [{ "accountId": boss }], "learners": [{ "email": "ann@example.test" }] });
+    shop.act(&operator, "companyMembersSet", learner, "").await;
+    let boss = shop.bearer(&token).await;
+    let refused = refusal(&shop, &boss, wish("ann@example.test", json!({ "groupId": staff }), true, "boss")).await;
+    assert_eq!(refused["userErrors"][0]["code"], "NOT_FOUND", "{refused:#}");
+}
+
+/// A manager gives no course that is hidden from the company's learners, whether it was ever sold or not.
+#[tokio::test]
+async fn managers_enrol_in_nothing_that_is_hidden_from_their_learners() {
+    let shop = TestApp::new().await;
+    let operator = shop.operator();
+    let (sold, unsold) = (sold(&shop, "SOLD", "49.00 USD").await, shop.course("Unsold").await);
+    let company = Shelf(&shop).company("acme", json!({})).await.to_string();
+    let (boss, token) = shop.sign_up("boss@example.test").await;
+    let (ann, _) = shop.sign_up("ann@example.test").await;
+    let members = json!({ "companyId": company, "managers": [{ "accountId": boss }], "learners": [{ "accountId": ann }] });
+    shop.act(&operator, "companyMembersSet", members, "").await;
+    let boss = shop.bearer(&token).await;
+    let hide = json!({ "title": "Inner circle", "content": [{ "courseId": sold, "sees": true }, { "courseId": unsold, "sees": true }] });
+    let group = id(&shop.act(&operator, "groupCreate", hide, "group { id }").await["group"]);
+    for course in [&sold, &unsold] {
+        let refused = refusal(&shop, &boss, wish("ann@example.test", json!({ "courseId": course }), true, course)).await;
+        assert_eq!(refused["userErrors"][0]["code"], "NOT_FOUND", "{refused:#}");
+    }
+    shop.act(&operator, "groupMembersAdd", json!({ "groupId": group, "accountIds": [ann] }), "").await;
+    for course in [&sold, &unsold] {
+        let done = enrol(&shop, &boss, wish("ann@example.test", json!({ "courseId": course }), true, course)).await;
+        assert_eq!(done["entitlement"]["source"], "BYPASS");
+    }
+}

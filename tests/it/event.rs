@@ -18,6 +18,8 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use crate::process::{Place, bearer};
+use crate::smtp::MailServer;
 use crate::util::{TestApp, amount, id};
 
 /// What arrived.
@@ -329,6 +331,55 @@ async fn a_telling_is_given_up_after_three_days_and_can_be_replayed() {
     assert!(shop.deliveries().await.is_empty(), "what is old is dropped");
 }
 
+/// Numbers of an object's events go on where they were, though the old events are dropped: whoever sorts by them is never misled.
+#[tokio::test]
+async fn numbers_of_events_go_on_after_old_ones_are_dropped() {
+    let shop = TestApp::new().await;
+    shop.shelf("RUST", "149.00", &["Rust"]).await;
+    let other = Other::start().await;
+    shop.endpoint(&format!("{}/all", other.url), Value::Null).await;
+    let order = shop.sold("approve").await;
+    shop.jobs().await;
+    shop.pass(TimeDelta::days(91));
+    shop.jobs().await;
+    assert_eq!(event::Entity::find().count(shop.app.db.read()).await, Ok(0));
+    let back = json!({ "orderId": order, "amount": amount("49.00 USD"), "reason": "goodwill", "idempotencyKey": "back" });
+    shop.act(&shop.operator(), "orderRefund", back, "").await;
+    shop.jobs().await;
+    assert_eq!(other.briefs("/all"), [of(&SOLD, &order), of(&[("order.refunded", 4)], &order)].concat());
+}
+
+/// An endpoint that says nothing keeps its own events waiting, and nobody else's: what comes meanwhile goes out at once.
+#[tokio::test]
+async fn a_silent_endpoint_keeps_no_other_waiting() {
+    let shop = TestApp::new().await;
+    shop.shelf("RUST", "149.00", &["Rust"]).await;
+    let other = Other::start().await;
+    shop.endpoint(&format!("{}/silent", other.url), json!(["ORDER_PLACED"])).await;
+    shop.endpoint(&format!("{}/well", other.url), json!(["ORDER_FULFILLED"])).await;
+    other.answers("/silent", 0);
+    let mut patient = shop.beside(|_| {});
+    let settings = EventSettings { allow_private: true, timeout_s: 20 };
+    patient.poster = Arc::new(HttpPoster::new(&settings).expect("a client"));
+    shop.sold("pending").await;
+    let work = tokio::spawn(async move { patient.run_due_jobs().await });
+    for _ in 0..100 {
+        if !other.told("/silent").is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(other.told("/silent").len(), 1);
+    let began = std::time::Instant::now();
+    let second = shop.sold("approve").await;
+    while other.told("/well").is_empty() && began.elapsed() < Duration::from_secs(12) {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    // Numbers are of what somebody listens to.
+    assert_eq!(other.briefs("/well"), of(&[("order.fulfilled", 2)], &second), "after {:?}", began.elapsed());
+    work.abort();
+}
+
 /// No request goes to a private address: not by its number, not by a name that leads there, not by a redirect. The settings can allow it.
 #[tokio::test]
 async fn no_notice_goes_into_a_private_network() {
@@ -400,6 +451,94 @@ async fn events_are_kept_with_what_they_tell_or_not_at_all() {
         "cartId": cart, "paymentMethod": { "gateway": "sandbox", "token": "approve" }, "expectedTotal": amount("1.00 USD"), "idempotencyKey": "x" });
     assert_eq!(shop.denied(&guest, "orderPlace", input).await[0].0, "PRICE_CHANGED");
     assert_eq!(event::Entity::find().count(shop.app.db.read()).await, Ok(0));
+}
+
+/// R24: a process that is killed again and again amid orders loses and doubles nothing: each order is charged and given once, each mail and each
+/// event arrives, the events of an order in their order; what arrives twice can be told as the same.
+#[tokio::test]
+async fn r24_a_process_killed_again_and_again_loses_and_doubles_nothing() {
+    let (mails, other) = (MailServer::start().await, Other::start().await);
+    let mut here = Place::new().await;
+    here.set("BURSAR_MAIL_SMTP_URL", &mails.url);
+    here.set("BURSAR_MAIL_FROM", "shop@shop.example");
+    here.set("BURSAR_EVENTS_ALLOW_PRIVATE", "true");
+    let mut server = here.serve(&["--seed", "demo"]).await;
+    let key = bearer(&here.key(&[]).await);
+    let operator = [("Authorization", key.as_str())];
+    let endpoint = "mutation($url: String!) { webhookEndpointCreate(input: { url: $url }) { userErrors { code } } }";
+    server.ok(&operator, endpoint, json!({ "url": format!("{}/all", other.url) })).await;
+    let mut carts = Vec::new();
+    for number in 0..6 {
+        carts.push(crate::server::cart(&server, "RUST-PATH", &format!("ann{number}@example.test")).await);
+    }
+    let place = "mutation($input: OrderPlaceInput!) { orderPlace(input: $input) { order { id status receipt { signInUrl } }
+        userErrors { code field message } } }";
+    let input = |cart: &str| {
+        json!({ "input": { "cartId": cart, "paymentMethod": { "gateway": "sandbox", "token": "approve" },
+            "expectedTotal": { "amount": "149.00", "currency": "USD" }, "idempotencyKey": "once" } })
+    };
+    let mut now = chrono::Utc::now();
+    for round in 1..=4 {
+        let placing = futures_util::future::join_all(carts.iter().map(|(cart, secret)| {
+            let request = server.request(&[("Cart-Secret", secret)], place, input(cart));
+            async { request.send().await.ok() }
+        }));
+        // Each time it dies at another point of its work.
+        let _ = tokio::time::timeout(Duration::from_millis(70 * round), placing).await;
+        server.kill();
+        server = here.serve(&["--seed", "none", "--test-clock"]).await;
+        // What a dead process had in hand on a shared database is free once its time for it is over.
+        now += TimeDelta::minutes(4);
+        server.post("/_test/clock").json(&json!({ "now": now.to_rfc3339() })).send().await.expect("an answer");
+    }
+    let mut orders = Vec::new();
+    for (cart, secret) in &carts {
+        let order = server.ok(&[("Cart-Secret", secret)], place, input(cart)).await["orderPlace"]["order"].clone();
+        crate::server::becomes(&server, secret, &order["id"], "FULFILLED").await;
+        let read = "query($id: ID!) { order(id: $id) { id receipt { signInUrl } } }";
+        orders.push(server.ok(&[("Cart-Secret", secret)], read, json!({ "id": order["id"] })).await["order"].clone());
+    }
+    let query = "{ outbox(first: 100) { totalCount nodes { state to } } webhookDeliveries(first: 100) { nodes { state } }
+        orders(first: 100) { nodes { status payments { status captured { amount } } } } paidNotGiven { id } givenNotPaid { orderId } }";
+    let mut found = Value::Null;
+    for _ in 0..60 {
+        // Whatever waits for its next try has it.
+        now += TimeDelta::seconds(20);
+        server.post("/_test/clock").json(&json!({ "now": now.to_rfc3339() })).send().await.expect("an answer");
+        server.post("/_test/jobs").send().await.expect("an answer");
+        found = server.ok(&operator, query, json!({})).await;
+        let all = |list: &str, state: &str| found[list]["nodes"].as_array().expect("a list").iter().all(|one| one["state"] == state);
+        if all("outbox", "SENT") && all("webhookDeliveries", "DELIVERED") {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let paid = json!({ "status": "FULFILLED", "payments": [{ "status": "CAPTURED", "captured": { "amount": "149.00" } }] });
+    assert_eq!(found["orders"]["nodes"], Value::from(vec![paid; 6]));
+    assert_eq!((&found["paidNotGiven"], &found["givenNotPaid"]), (&json!([]), &json!([])));
+    assert_eq!(found["outbox"]["totalCount"], 6, "one mail for each order: {found:#}");
+    let received = mails.received();
+    let told = other.briefs("/all");
+    for (number, order) in orders.iter().enumerate() {
+        let to = format!("ann{number}@example.test");
+        let ids: std::collections::BTreeSet<_> =
+            received.iter().filter(|message| message.to == [to.clone()]).map(|message| message.header("Message-ID")).collect();
+        assert_eq!(ids.len(), 1, "{to}: {ids:?}");
+        let mut seen: Vec<(String, i64)> = Vec::new();
+        for (kind, _, place) in told.iter().filter(|(_, object, _)| order["id"] == **object) {
+            if !seen.contains(&(kind.clone(), *place)) {
+                seen.push((kind.clone(), *place));
+            }
+        }
+        assert_eq!(seen, SOLD.map(|(kind, place)| (kind.to_owned(), place)), "{}", order["id"]);
+        let link = text(&order["receipt"]["signInUrl"]);
+        let enter = "mutation($token: String!) { accountLinkRedeem(input: { token: $token }) { token userErrors { code } } }";
+        let token = link.rsplit('/').next().expect("its last part");
+        let entered = bearer(&text(&server.ok(&[], enter, json!({ "token": token })).await["accountLinkRedeem"]["token"]));
+        let mine = server.ok(&[("Authorization", &entered)], "{ me { entitlements { nodes { status } } } }", json!({})).await;
+        assert_eq!(mine["me"]["entitlements"]["nodes"], json!([{ "status": "NOT_STARTED" }]), "given once");
+    }
+    server.stop().await;
 }
 
 /// The signature is good for the official library of another language.

@@ -91,6 +91,48 @@ async fn r35_the_form_has_product_and_coupon_filled_in_and_makes_no_cart() {
     server.stop().await;
 }
 
+/// R35: the form of an event lets its date be chosen from those that have a seat, and says it again before ordering; a session's own form says its
+/// date; a full event cannot be bought.
+#[tokio::test]
+async fn r35_the_form_of_an_event_lets_a_date_be_chosen() {
+    let (_here, server, key) = shop().await;
+    let operator = [("Authorization", key.as_str())];
+    let act = async |name: &str, kind: &str, input: Value, fields: &str| {
+        let query = format!("mutation($input: {kind}!) {{ {name}(input: $input) {{ {fields} userErrors {{ code field message }} }} }}");
+        server.ok(&operator, &query, json!({ "input": input })).await[name].clone()
+    };
+    let course =
+        act("courseCreate", "CourseCreateInput", json!({ "title": "Workshop", "kind": "EVENT", "key": "WS" }), "course { id }").await;
+    let course = id(&course["course"]);
+    let set = json!({ "courseId": course, "enabled": true, "sku": "WS", "prices": [amount("20.00 USD")] });
+    act("courseCommerceSet", "CourseCommerceSetInput", set, "").await;
+    let mut sessions = Vec::new();
+    for (month, seats, commerce) in [("05", 1, Value::Null), ("06", 5, json!({ "sku": "WS-JUNE", "prices": [amount("30.00 USD")] }))] {
+        let input = json!({ "courseId": course, "startsAt": format!("2099-{month}-04T07:00:00Z"), "endsAt": format!("2099-{month}-04T15:30:00Z"),
+            "timeZone": "Europe/Warsaw", "location": "Hall 1", "seats": seats, "commerce": commerce });
+        sessions.push(id(&act("sessionCreate", "SessionCreateInput", input, "session { id }").await["session"]));
+    }
+    let own = text(server.get("/form/WS-JUNE").await, StatusCode::OK).await;
+    assert!(own.contains("2099-06-04 09:00–17:30 CEST, Hall 1") && !own.contains("<select"), "{own}");
+    let form = text(server.get(&format!("/form/WS?session={}", sessions[1])).await, StatusCode::OK).await;
+    let option = |session: &str, chosen: &str, label: &str| format!("<option value=\"{session}\"{chosen}>{label}, Hall 1</option>");
+    assert!(form.contains(&option(&sessions[0], "", "2099-05-04 09:00–17:30 CEST")), "{form}");
+    assert!(form.contains(&option(&sessions[1], " selected", "2099-06-04 09:00–17:30 CEST")), "{form}");
+    assert!(!form.contains("role=\"alert\""), "{form}");
+    let typed = [("step", "review"), ("email", "ann@example.test")];
+    let missing = send(&server, "/form/WS", &typed, StatusCode::UNPROCESSABLE_ENTITY).await;
+    assert!(missing.contains("Choose a date that has a free seat.") && missing.contains("<select"), "{missing}");
+    let chosen = [typed[0], typed[1], ("session", sessions[0].as_str())];
+    let review = send(&server, "/form/WS", &chosen, StatusCode::OK).await;
+    assert!(review.contains("2099-05-04 09:00–17:30 CEST, Hall 1"), "{review}");
+    let fields: Vec<(&str, String)> = ["step", "cart", "secret", "amount", "currency"].map(|name| (name, field(&review, name))).to_vec();
+    let placed = send_all(&server, "/form/WS", &[fields, vec![("gateway", "sandbox".to_owned())]].concat()).await;
+    assert!(placed.status().is_success() || placed.status().is_redirection(), "{}", placed.status());
+    let left = text(server.get("/form/WS").await, StatusCode::OK).await;
+    assert!(!left.contains(&sessions[0]) && left.contains(&sessions[1]), "the one seat is held: {left}");
+    server.stop().await;
+}
+
 /// A guest orders by forms alone: total shown, way to pay chosen, paid on the gateway's page; sending a form again places nothing more.
 #[tokio::test]
 async fn r19_an_order_goes_through_forms_alone() {

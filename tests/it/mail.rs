@@ -300,6 +300,7 @@ async fn access_that_ends_soon_is_told_once() {
     let [(to, text)] = &told().await[..] else { panic!("one is told, once: {:#?}", told().await) };
     assert_eq!(to, "ann@example.test");
     assert!(text.contains("\"Rust\" ends on 2026-01-31 00:00 UTC"), "{text}");
+    assert!(text.ends_with("/form/RUST"), "where it is bought again: {text}");
     // Bo's ends thirty days later.
     shop.pass(TimeDelta::days(30));
     shop.jobs().await;

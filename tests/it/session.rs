@@ -315,6 +315,53 @@ async fn a_session_can_have_a_product_of_its_own() {
     assert_eq!(shop.denied(&shop.operator(), "sessionCreate", taken_sku).await[0].0, "SKU_TAKEN");
 }
 
+/// R2: a session with a product of its own is hidden with its event, in lists, by its SKU and in carts, and seen by the members of the group.
+#[tokio::test]
+async fn r2_a_session_of_a_hidden_event_is_hidden() {
+    let shop = TestApp::new().await;
+    let (course, _, _) = event(&shop, "CONF", 5).await;
+    let input = json!({ "courseId": course, "startsAt": "2026-09-01T07:00:00Z", "endsAt": "2026-09-01T15:00:00Z", "seats": 2,
+        "commerce": { "sku": "CONF-SEP", "prices": [amount("15.00 USD")] } });
+    let made = shop.act(&shop.operator(), "sessionCreate", input, "session { product { id } }").await["session"]["product"].clone();
+    let hide = json!({ "title": "Inner circle", "content": [{ "courseId": course, "sees": true }] });
+    let group = id(&shop.act(&shop.operator(), "groupCreate", hide, "group { id }").await["group"]);
+    let (ann, token) = shop.sign_up("ann@example.test").await;
+    let ann_calls = shop.bearer(&token).await;
+    let query = "{ offers { nodes { sku } } offer(sku: \"CONF-SEP\") { sku } }";
+    let seen = async |caller: &Caller| shop.ok(caller, query, json!({})).await;
+    assert_eq!(seen(&shop.guest()).await, json!({ "offers": { "nodes": [] }, "offer": null }));
+    assert_eq!(seen(&ann_calls).await["offer"], Value::Null);
+    let bob = buyer(&shop, "bob@example.test").await;
+    let lines = json!({ "cartId": bob.cart, "lines": [{ "productId": made["id"], "quantity": 1 }] });
+    assert_eq!(shop.denied(&bob.caller, "cartLinesSet", lines).await[0].0, "NOT_FOUND");
+    shop.act(&shop.operator(), "groupMembersAdd", json!({ "groupId": group, "accountIds": [ann] }), "").await;
+    let all = seen(&ann_calls).await;
+    assert_eq!((&all["offers"]["nodes"].as_array().map(Vec::len), &all["offer"]["sku"]), (&Some(2), &json!("CONF-SEP")));
+}
+
+/// Confirmation and receipt of a seat say when and where it is, by the clocks of the session's zone, also across a change of clocks.
+#[tokio::test]
+async fn a_seats_mail_and_receipt_say_when_and_where() {
+    let shop = TestApp::new().await;
+    let (course, product, _) = event(&shop, "CONF", 5).await;
+    let night = json!({ "courseId": course, "startsAt": "2026-03-29T00:30:00Z", "endsAt": "2026-03-29T03:00:00Z", "seats": 2,
+        "timeZone": "Europe/Warsaw", "location": "Hala <1>" });
+    let night = id(&shop.act(&shop.operator(), "sessionCreate", night, "session { id }").await["session"]);
+    let ann = buyer(&shop, "ann@example.test").await;
+    set(&shop, &ann, line(&product, &night)).await;
+    let order = place(&shop, &ann, "20.00", "approve").await["order"].clone();
+    let receipt =
+        shop.ok(&ann.caller, "query($id: ID!) { order(id: $id) { receipt { html lines { when place } } } }", json!({ "id": order["id"] }));
+    let receipt = receipt.await["order"]["receipt"].clone();
+    let when = "2026-03-29 01:30 CET – 2026-03-29 05:00 CEST";
+    assert_eq!(receipt["lines"], json!([{ "when": when, "place": "Hala <1>" }]));
+    assert!(receipt["html"].as_str().is_some_and(|html| html.contains(when) && html.contains("Hala &lt;1&gt;")), "{receipt:#}");
+    shop.jobs().await;
+    let mails = shop.ok(&shop.operator(), "{ outbox { nodes { text html } } }", json!({})).await["outbox"]["nodes"].clone();
+    assert!(mails[0]["text"].as_str().is_some_and(|text| text.contains(&format!("{when}, Hala <1>"))), "{mails:#}");
+    assert!(mails[0]["html"].as_str().is_some_and(|html| html.contains(when) && html.contains("Hala &lt;1&gt;")), "{mails:#}");
+}
+
 /// R65: a coupon of an event covers all its sessions, one of a session only that.
 #[tokio::test]
 async fn r65_coupons_of_events_and_sessions_reach_their_seats() {

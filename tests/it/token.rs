@@ -499,3 +499,86 @@ async fn keys_to_what_ends_on_a_day_expire_with_it() {
     let assign = json!({ "orderId": order["id"], "learners": learners(&["bo@example.test"]), "idempotencyKey": "x" });
     assert_eq!(shop.denied(&shop.operator(), "tokenAssign", assign).await, [("TOO_FEW_TOKENS".to_owned(), "learners".to_owned())]);
 }
+
+/// R16: a product can say within how many days its keys and seats are redeemed; a fresh code for a seat has no more time than the old one, and what
+/// was issued before keeps what it had.
+#[tokio::test]
+async fn r16_keys_and_seats_are_redeemed_within_the_products_days() {
+    let shop = TestApp::new().await;
+    let (old, _) = seats(&shop, 1).await;
+    let product = shop.ok(&shop.operator(), "{ product(sku: \"SEATS\") { id redeemDays } }", json!({})).await["product"].clone();
+    assert_eq!(product["redeemDays"], Value::Null);
+    let update = async |days: Value| {
+        let input = json!({ "id": product["id"], "redeemDays": days });
+        shop.run(
+            &shop.operator(),
+            "mutation($input: ProductUpdateInput!) { productUpdate(input: $input) { product { redeemDays }
+            userErrors { code field } } }",
+            json!({ "input": input }),
+        )
+        .await["data"]["productUpdate"]
+            .clone()
+    };
+    for wrong in [0, -1, 1_000_000] {
+        assert_eq!(update(json!(wrong)).await["userErrors"][0]["field"], json!(["redeemDays"]), "{wrong}");
+    }
+    assert_eq!(update(json!(30)).await["product"]["redeemDays"], 30);
+    let made = shop.act(&shop.guest(), "cartCreate", json!({}), "cart { id } secret").await;
+    let (cart, guest) = (&made["cart"]["id"], shop.guest_with(made["secret"].as_str().expect("a secret")));
+    let line = json!({ "productId": product["id"], "quantity": 2, "for": { "seats": true } });
+    shop.act(&guest, "cartLinesSet", json!({ "cartId": cart, "lines": [line] }), "").await;
+    shop.act(&guest, "cartBuyerSet", json!({ "cartId": cart, "email": "boss@example.test" }), "").await;
+    let place = json!({ "cartId": cart, "paymentMethod": { "gateway": "sandbox", "token": "approve" },
+        "expectedTotal": { "amount": "20.00", "currency": "USD" }, "idempotencyKey": "p" });
+    let order = shop.act(&guest, "orderPlace", place, "order { id receipt { lines { tokens } } }").await["order"].clone();
+    let codes = &order["receipt"]["lines"][0]["tokens"];
+    let query = "query($order: ID) { tokens(orderId: $order) { nodes { id status endsAt code } } }";
+    let ends = async |order: &Value| {
+        let data = shop.ok(&shop.operator(), query, json!({ "order": order["id"] })).await;
+        let tokens = data["tokens"]["nodes"].as_array().expect("tokens").clone();
+        tokens.iter().map(|token| (token["status"].clone(), token["endsAt"].clone())).collect::<Vec<_>>()
+    };
+    let until = json!("2026-01-31T00:00:00+00:00");
+    assert_eq!(ends(&order).await, [(json!("FREE"), until.clone()), (json!("FREE"), until.clone())]);
+    assert_eq!(ends(&old).await, [(json!("FREE"), Value::Null)], "what was issued before keeps what it had");
+
+    shop.set_time("2026-01-30T23:59:59Z");
+    let ann = shop.bearer(&shop.sign_up("ann@example.test").await.1).await;
+    shop.ok(&ann, REDEEM, json!({ "code": codes[0], "key": "a" })).await;
+    let second = shop.ok(&shop.operator(), query, json!({ "order": order["id"] })).await["tokens"]["nodes"][1]["id"].clone();
+    let fresh = shop.act(&shop.operator(), "tokenRevoke", json!({ "tokenId": second }), "token { code endsAt }").await["token"].clone();
+    assert_eq!(fresh["endsAt"], until);
+    shop.set_time("2026-01-31T00:00:00Z");
+    let bo = shop.bearer(&shop.sign_up("bo@example.test").await.1).await;
+    assert_eq!(shop.refused(&bo, REDEEM, json!({ "code": fresh["code"], "key": "b" })).await[0].0, "TOKEN_EXPIRED");
+    assert_eq!(ends(&order).await.iter().filter(|(status, _)| status == "EXPIRED").count(), 1);
+    assert_eq!(shop.ok(&ann, COURSES, json!({})).await["me"]["courses"]["nodes"].as_array().map(Vec::len), Some(2), "access lasts");
+}
+
+/// Seats that a manager bought before they were kept as the company's own become it: who manages the company no more sees none of their codes.
+#[tokio::test]
+async fn r3_seats_that_a_manager_bought_before_become_the_companys() {
+    let shop = TestApp::new().await;
+    let company = crate::offer::Shelf(&shop).company("acme", json!({})).await.to_string();
+    let (order, codes) = seats_for(&shop, 2, Some(&company)).await;
+    assert_eq!(codes.len(), 2);
+    let entered = shop
+        .act(&shop.guest(), "accountLinkRedeem", json!({ "token": shop.mailed_link("boss@example.test").await }), "account { id } token")
+        .await;
+    let query = "query($order: ID) { tokens(orderId: $order) { nodes { code } } }";
+    let seen = async || {
+        let boss = shop.bearer(entered["token"].as_str().expect("a token")).await;
+        shop.ok(&boss, query, json!({ "order": order["id"] })).await["tokens"]["nodes"].as_array().map_or(0, Vec::len)
+    };
+    assert_eq!(seen().await, 2, "what a customer bought is theirs");
+    let members = |role: &str| json!({ "companyId": company, role: [{ "accountId": entered["account"]["id"] }] });
+    shop.act(&shop.operator(), "companyMembersSet", members("managers"), "").await;
+    let mut taken_back = Vec::new();
+    while !taken_back.iter().any(|step: &String| step.contains("m0026")) {
+        taken_back.extend(bursar::start::migrate_down(&shop.app.db, 1).await.expect("it is taken back"));
+    }
+    bursar::start::migrate_up(&shop.app.db).await.expect("it is done again");
+    assert_eq!(seen().await, 2, "a manager sees the company's seats");
+    shop.act(&shop.operator(), "companyMembersSet", members("remove"), "").await;
+    assert_eq!(seen().await, 0);
+}

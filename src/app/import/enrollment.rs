@@ -9,7 +9,7 @@ use domain::enrolling::{Verdict, bypass_of_cell};
 use domain::id::Id;
 use domain::seat::SeatRefusal;
 use domain::text::{self, Email};
-use domain::{CompanyId, OrderLineId, SessionId};
+use domain::{CompanyId, GroupId, OrderLineId, SessionId};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -98,8 +98,8 @@ impl App {
     /// Enrols the learners of a CSV file. `progress` is told how many rows of how many are done.
     ///
     /// Columns are found by their names in the first line: `email`, `name`, `payment_bypass`, and of `course` (a key), `library` (a SKU), `group`
-    /// (a SKU) and `session` (an id) whichever the file has; each row fills exactly one of those. A row that asks for no bypass enrols in what is
-    /// free.
+    /// (a SKU, or the id of one that is not sold) and `session` (an id) whichever the file has; each row fills exactly one of those. A row that
+    /// asks for no bypass enrols in what is free, and in groups that are not sold.
     ///
     /// # Errors
     /// [`Error::BadInput`] for a file that cannot be read as a whole: nothing was written then. Not for this caller.
@@ -253,7 +253,10 @@ impl Columns {
         let mut named = Vec::new();
         named.extend(filled(self.course).map(|key| (AimName::CourseKey(key.to_lowercase()), key)));
         named.extend(filled(self.library).map(|sku| (AimName::LibrarySku(sku.to_lowercase()), sku)));
-        named.extend(filled(self.group).map(|sku| (AimName::GroupSku(sku.to_lowercase()), sku)));
+        named.extend(filled(self.group).map(|cell| match GroupId::parse(&cell) {
+            Some(id) => (AimName::Group(id), cell),
+            None => (AimName::GroupSku(cell.to_lowercase()), cell),
+        }));
         if let Some(id) = filled(self.session) {
             let session = SessionId::parse(&id)
                 .ok_or_else(|| (Verdict::UnknownCourse, format!("{id:?} is no session's id; it begins with ses_.")))?;

@@ -4,7 +4,7 @@
 Hello{% if recipient.name %} {{ recipient.name }}{% endif %},
 
 your access to "{{ access.title }}" ends on {{ access.ends }}. If you buy it again before, the new time begins where the old one ends.
-{{ shop.url }}
+{{ access.url or shop.url }}
 {%- if theme.footer %}
 
 {{ theme.footer }}
@@ -14,5 +14,5 @@ your access to "{{ access.title }}" ends on {{ access.ends }}. If you buy it aga
 {% block body %}
 <p>Hello{% if recipient.name %} {{ recipient.name }}{% endif %},</p>
 <p>your access to “{{ access.title }}” ends on <strong>{{ access.ends }}</strong>. If you buy it again before, the new time begins where the old one ends.</p>
-{{ button(theme, shop.url, "Go to your courses") }}
+{% if access.url %}{{ button(theme, access.url, "Buy it again") }}{% else %}{{ button(theme, shop.url, "Go to your courses") }}{% endif %}
 {% endblock %}

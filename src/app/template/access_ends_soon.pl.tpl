@@ -4,7 +4,7 @@
 Dzień dobry{% if recipient.name %}, {{ recipient.name }}{% endif %}!
 
 Twój dostęp do „{{ access.title }}” kończy się {{ access.ends }}. Jeśli kupisz go ponownie wcześniej, nowy okres zacznie się po zakończeniu obecnego.
-{{ shop.url }}
+{{ access.url or shop.url }}
 {%- if theme.footer %}
 
 {{ theme.footer }}
@@ -14,5 +14,5 @@ Twój dostęp do „{{ access.title }}” kończy się {{ access.ends }}. Jeśli
 {% block body %}
 <p>Dzień dobry{% if recipient.name %}, {{ recipient.name }}{% endif %}!</p>
 <p>Twój dostęp do „{{ access.title }}” kończy się <strong>{{ access.ends }}</strong>. Jeśli kupisz go ponownie wcześniej, nowy okres zacznie się po zakończeniu obecnego.</p>
-{{ button(theme, shop.url, "Przejdź do kursów") }}
+{% if access.url %}{{ button(theme, access.url, "Kup ponownie") }}{% else %}{{ button(theme, shop.url, "Przejdź do kursów") }}{% endif %}
 {% endblock %}

@@ -10,6 +10,9 @@ thank you. Your payment is in, and this is yours now (order {{ order.number }}, 
 {%- if line.credits %}
   {{ line.credits }}
 {%- endif %}
+{%- if line.when %}
+  {{ line.when }}{% if line.place %}, {{ line.place }}{% endif %}
+{%- endif %}
 {%- if line.learner %}
   for {{ line.learner }}
 {%- endif %}
@@ -46,6 +49,7 @@ Sign in to go on:
 <ul>
 {% for line in lines %}<li>{{ line.title }}{% if line.quantity > 1 %} × {{ line.quantity }}{% endif %}: {{ line.total }}
 {%- if line.credits %}<br>{{ line.credits }}{% endif %}
+{%- if line.when %}<br>{{ line.when }}{% if line.place %}, {{ line.place }}{% endif %}{% endif %}
 {%- if line.learner %}<br>for {{ line.learner }}{% endif %}
 {%- for code in line.codes %}<br><code>{{ code }}</code>{% endfor %}
 {%- if line.more_codes %}<br>and {{ line.more_codes }} more codes; all of them stand on your receipt{% endif %}

@@ -10,6 +10,9 @@ Dziękujemy za zakupy. Płatność dotarła, dostęp jest już aktywny (zamówie
 {%- if line.credits %}
   {{ line.credits }}
 {%- endif %}
+{%- if line.when %}
+  {{ line.when }}{% if line.place %}, {{ line.place }}{% endif %}
+{%- endif %}
 {%- if line.learner %}
   dla: {{ line.learner }}
 {%- endif %}
@@ -46,6 +49,7 @@ Zaloguj się, aby zacząć naukę:
 <ul>
 {% for line in lines %}<li>{{ line.title }}{% if line.quantity > 1 %} × {{ line.quantity }}{% endif %}: {{ line.total }}
 {%- if line.credits %}<br>{{ line.credits }}{% endif %}
+{%- if line.when %}<br>{{ line.when }}{% if line.place %}, {{ line.place }}{% endif %}{% endif %}
 {%- if line.learner %}<br>dla: {{ line.learner }}{% endif %}
 {%- for code in line.codes %}<br><code>{{ code }}</code>{% endfor %}
 {%- if line.more_codes %}<br>Pozostałe kody ({{ line.more_codes }}) znajdują się na potwierdzeniu zamówienia.{% endif %}

@@ -4,6 +4,9 @@ Sold: order {{ order.number }}, {{ order.total }}
 {{ order.buyer_name or "A buyer" }}{% if order.buyer_email %} ({{ order.buyer_email }}){% endif %} has paid order {{ order.number }} of {{ order.placed }}{% if company %} at {{ company }}{% endif %}:
 {% for line in lines %}
 - {{ line.sku }}, {{ line.title }} x {{ line.quantity }}: {{ line.total }}{% if line.credits %}; {{ line.credits }}{% endif %}
+{%- if line.when %}
+  {{ line.when }}{% if line.place %}, {{ line.place }}{% endif %}
+{%- endif %}
 {%- endfor %}
 {% if order.discount %}
 Discount: {{ order.discount }}
@@ -16,7 +19,8 @@ All that it gives is given. {{ shop.name }}, {{ shop.url }}
 {% block body %}
 <p>{{ order.buyer_name or "A buyer" }}{% if order.buyer_email %} ({{ order.buyer_email }}){% endif %} has paid order <strong>{{ order.number }}</strong> of {{ order.placed }}{% if company %} at {{ company }}{% endif %}:</p>
 <ul>
-{% for line in lines %}<li>{{ line.sku }}, {{ line.title }} × {{ line.quantity }}: {{ line.total }}{% if line.credits %}; {{ line.credits }}{% endif %}</li>
+{% for line in lines %}<li>{{ line.sku }}, {{ line.title }} × {{ line.quantity }}: {{ line.total }}{% if line.credits %}; {{ line.credits }}{% endif %}
+{%- if line.when %}<br>{{ line.when }}{% if line.place %}, {{ line.place }}{% endif %}{% endif %}</li>
 {% endfor %}</ul>
 <p>{% if order.discount %}Discount: {{ order.discount }}<br>{% endif %}<strong>Total: {{ order.total }}</strong></p>
 <p>All that it gives is given.</p>

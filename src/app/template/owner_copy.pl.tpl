@@ -5,6 +5,9 @@ Opłacono zamówienie {{ order.number }} z dnia {{ order.placed }}{% if company 
 Kupujący: {{ order.buyer_name or "brak nazwiska" }}{% if order.buyer_email %}, {{ order.buyer_email }}{% endif %}
 {% for line in lines %}
 - {{ line.sku }}, {{ line.title }} x {{ line.quantity }}: {{ line.total }}{% if line.credits %}; {{ line.credits }}{% endif %}
+{%- if line.when %}
+  {{ line.when }}{% if line.place %}, {{ line.place }}{% endif %}
+{%- endif %}
 {%- endfor %}
 {% if order.discount %}
 Rabat: {{ order.discount }}
@@ -18,7 +21,8 @@ Zamówienie zostało zrealizowane w całości. {{ shop.name }}, {{ shop.url }}
 <p>Opłacono zamówienie <strong>{{ order.number }}</strong> z dnia {{ order.placed }}{% if company %} ({{ company }}){% endif %}.<br>
 Kupujący: {{ order.buyer_name or "brak nazwiska" }}{% if order.buyer_email %}, {{ order.buyer_email }}{% endif %}</p>
 <ul>
-{% for line in lines %}<li>{{ line.sku }}, {{ line.title }} × {{ line.quantity }}: {{ line.total }}{% if line.credits %}; {{ line.credits }}{% endif %}</li>
+{% for line in lines %}<li>{{ line.sku }}, {{ line.title }} × {{ line.quantity }}: {{ line.total }}{% if line.credits %}; {{ line.credits }}{% endif %}
+{%- if line.when %}<br>{{ line.when }}{% if line.place %}, {{ line.place }}{% endif %}{% endif %}</li>
 {% endfor %}</ul>
 <p>{% if order.discount %}Rabat: {{ order.discount }}<br>{% endif %}<strong>Razem: {{ order.total }}</strong></p>
 <p>Zamówienie zostało zrealizowane w całości.</p>

@@ -6,6 +6,9 @@ Hello{% if recipient.name %} {{ recipient.name }}{% endif %},
 this was bought for you and is waiting:
 {%- for line in lines %}
 - {{ line.title }}
+{%- if line.when %}
+  {{ line.when }}{% if line.place %}, {{ line.place }}{% endif %}
+{%- endif %}
 {%- endfor %}
 {% elif company %}
 {{ company }} has added you to its people at {{ shop.name }}.
@@ -24,7 +27,8 @@ If you did not expect this, leave it: without the link nothing happens.
 <p>Hello{% if recipient.name %} {{ recipient.name }}{% endif %},</p>
 {% if lines %}<p>this was bought for you and is waiting:</p>
 <ul>
-{% for line in lines %}<li>{{ line.title }}</li>
+{% for line in lines %}<li>{{ line.title }}
+{%- if line.when %}<br>{{ line.when }}{% if line.place %}, {{ line.place }}{% endif %}{% endif %}</li>
 {% endfor %}</ul>
 {% elif company %}<p>{{ company }} has added you to its people at {{ shop.name }}.</p>
 {% endif %}<p>The button signs you in once, until {{ link_ends }}. It proves that this address is yours; you can choose a password there.</p>

@@ -6,6 +6,9 @@ Dzień dobry{% if recipient.name %}, {{ recipient.name }}{% endif %}!
 Ktoś kupił to dla Ciebie:
 {%- for line in lines %}
 - {{ line.title }}
+{%- if line.when %}
+  {{ line.when }}{% if line.place %}, {{ line.place }}{% endif %}
+{%- endif %}
 {%- endfor %}
 {% elif company %}
 {{ company }} dodaje Cię do swojego zespołu w {{ shop.name }}.
@@ -24,7 +27,8 @@ Jeśli ta wiadomość Cię zaskoczyła, po prostu ją pomiń: bez linku nic się
 <p>Dzień dobry{% if recipient.name %}, {{ recipient.name }}{% endif %}!</p>
 {% if lines %}<p>Ktoś kupił to dla Ciebie:</p>
 <ul>
-{% for line in lines %}<li>{{ line.title }}</li>
+{% for line in lines %}<li>{{ line.title }}
+{%- if line.when %}<br>{{ line.when }}{% if line.place %}, {{ line.place }}{% endif %}{% endif %}</li>
 {% endfor %}</ul>
 {% elif company %}<p>{{ company }} dodaje Cię do swojego zespołu w {{ shop.name }}.</p>
 {% endif %}<p>Przycisk zaloguje Cię jednorazowo, do {{ link_ends }}. Potwierdza on, że to Twój adres; na stronie możesz ustawić hasło.</p>
