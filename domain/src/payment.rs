@@ -341,12 +341,14 @@ impl DisputeStatus {
     }
 }
 
-/// The sum that disputes hold or have lost: [`Totals::disputed`].
+/// The sum that disputes of `captured` money hold or have lost: [`Totals::disputed`]. Banks dispute in the currency of the buyer's account at
+/// times; how much that is of the captured money is not known here, so it holds all of it.
 ///
 /// # Errors
-/// Another currency, or overflow.
-pub fn disputed(currency: Currency, disputes: impl IntoIterator<Item = (DisputeStatus, Money)>) -> Result<Money, MoneyError> {
-    Money::sum(currency, disputes.into_iter().filter(|(status, _)| status.holds_money()).map(|(_, amount)| amount))
+/// Overflow.
+pub fn disputed(captured: Money, disputes: impl IntoIterator<Item = (DisputeStatus, Money)>) -> Result<Money, MoneyError> {
+    let held = disputes.into_iter().filter(|(status, _)| status.holds_money()).map(|(_, amount)| amount);
+    Money::sum(captured.currency, held.map(|amount| if amount.currency == captured.currency { amount } else { captured }))
 }
 
 #[cfg(test)]
@@ -501,10 +503,17 @@ mod tests {
     #[test]
     fn a_won_dispute_gives_the_money_back() {
         use DisputeStatus::{Inquiry, Lost, NeedsResponse, UnderReview, Won};
-        let sum = |rows: &[(DisputeStatus, i64)]| disputed(usd(0).currency, rows.iter().map(|(status, minor)| (*status, usd(*minor))));
+        let sum = |rows: &[(DisputeStatus, i64)]| disputed(usd(99_999), rows.iter().map(|(status, minor)| (*status, usd(*minor))));
         assert_eq!(sum(&[(Inquiry, 1), (NeedsResponse, 20), (UnderReview, 300), (Won, 4000), (Lost, 50_000)]), Ok(usd(50_320)));
         assert_eq!(Won.advance(UnderReview), Won);
         assert_eq!((Won.advance(Lost), Lost.advance(Won)), (Lost, Lost));
+    }
+
+    #[test]
+    fn a_dispute_in_another_currency_holds_all_that_was_captured() {
+        let rows = |status| [(status, money(4_000, "EUR"))];
+        assert_eq!(disputed(usd(5_000), rows(DisputeStatus::NeedsResponse)), Ok(usd(5_000)));
+        assert_eq!(disputed(usd(5_000), rows(DisputeStatus::Won)), Ok(usd(0)));
     }
 
     #[test]

@@ -27,6 +27,9 @@ pub struct Model {
     /// The buyer's one-time token for the gateway; blanked once the gateway has answered.
     #[sea_orm(column_type = "Text", nullable)]
     pub method_token: Option<String>,
+    /// The network address that the buyer asked from; blanked once the gateway has the payment.
+    #[sea_orm(column_type = "Text", nullable)]
+    pub buyer_ip: Option<String>,
     /// The gateway's own id.
     #[sea_orm(column_type = "Text", nullable)]
     pub reference: Option<String>,

@@ -25,6 +25,7 @@ mod m0017_event;
 mod m0019_product_credit;
 mod m0020_rental;
 mod m0026_fulfilment;
+mod m0025_payment_ip;
 
 /// Applies and reverts the steps.
 #[derive(Debug)]
@@ -52,6 +53,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0019_product_credit::Migration),
             Box::new(m0020_rental::Migration),
             Box::new(m0026_fulfilment::Migration),
+            Box::new(m0025_payment_ip::Migration),
         ]
     }
 }

@@ -176,7 +176,11 @@ impl App {
             }
             Ok(Ran::Again(at)) => store::job::again(self.db.write(), *id, owner, *tries, at, None).await?,
             Ok(Ran::Retry { at, error }) => {
-                tracing::warn!(job = %id, kind = job.kind(), tries, error, "a job failed and is tried again");
+                if *tries >= MAX_TRIES {
+                    tracing::error!(job = %id, kind = job.kind(), tries, error, "a job fails again and again; mend its cause");
+                } else {
+                    tracing::warn!(job = %id, kind = job.kind(), tries, error, "a job failed and is tried again");
+                }
                 store::job::again(self.db.write(), *id, owner, *tries, at, Some(error)).await?;
             }
             Ok(Ran::GiveUp(error)) => {
@@ -201,12 +205,12 @@ impl App {
         match job {
             Job::StartPayment { payment } => self.start_payment((*payment).into(), tries).await,
             Job::PollPayment { payment } => self.poll_payment((*payment).into()).await,
-            Job::CapturePayment { payment } => self.capture_payment((*payment).into()).await,
-            Job::VoidPayment { payment } => self.void_payment((*payment).into()).await,
-            Job::VoidReservation { payment } => self.void_reservation((*payment).into()).await,
+            Job::CapturePayment { payment } => self.owed(tries, self.capture_payment((*payment).into()).await),
+            Job::VoidPayment { payment } => self.owed(tries, self.void_payment((*payment).into()).await),
+            Job::VoidReservation { payment } => self.owed(tries, self.void_reservation((*payment).into()).await),
             Job::Fulfil { order } => self.fulfil((*order).into()).await,
             Job::LapseOrder { order } => self.order_lapse((*order).into()).await,
-            Job::Refund { refund } => self.refund_send((*refund).into(), tries).await,
+            Job::Refund { refund } => self.owed(tries, self.refund_send((*refund).into(), tries).await),
             Job::CouponBatch { batch } => self.coupon_batch_go_on((*batch).into()).await,
             Job::SendMail { mail } => self.mail_send((*mail).into()).await,
             Job::DeliverEvent { delivery } => self.event_deliver((*delivery).into()).await,
@@ -214,6 +218,12 @@ impl App {
             Job::ApplyGatewayEvent { event } => self.gateway_event_apply(*event).await,
             Job::Reconcile { night } => self.reconciliation_go_on(night).await,
         }
+    }
+
+    /// What somebody's money waits for is not given up: a gateway that is out of reach for a day has to be told the day after. Trying again is
+    /// harmless, since each of these has an operation id of its own.
+    fn owed(&self, tries: u32, outcome: Result<Ran>) -> Result<Ran> {
+        outcome.or_else(|error| Ok(Ran::Retry { at: self.now() + back_off(tries), error: format!("{error:#}") }))
     }
 
     /// Jobs for the operator, the newest first.

@@ -144,6 +144,7 @@ impl App {
                     instance.id.clone(),
                     total,
                     method_token(method.token.clone())?,
+                    caller.address,
                     return_url(&self.shop, method.return_url.as_deref())?,
                     now,
                 );
@@ -275,7 +276,7 @@ impl App {
         self.end_attempts(&txn, &order, &attempts, &ends).await?;
         let number = attempts.iter().map(|attempt| attempt.attempt).max().unwrap_or(0) + 1;
         let back = return_url(&self.shop, method.return_url.as_deref())?;
-        let attempt = new_attempt(id, number, instance.id.clone(), order.totals.total, method_token(method.token)?, back, now);
+        let attempt = new_attempt(id, number, instance.id.clone(), order.totals.total, method_token(method.token)?, caller.address, back, now);
         store::payment::insert(&txn, &attempt).await?;
         let lapse = lapses_at_after_retry(order.lapses_at.unwrap_or(now), now, instance.unpaid_for);
         store::order::set_lapse(&txn, id, lapse).await?;

@@ -3,6 +3,8 @@
 //! Always true here: the attempt is on record before the gateway is asked, no transaction is open while it is asked, and an answer that is heard
 //! twice, late or out of order leads to the same state.
 
+use std::net::IpAddr;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::event::EventKind;
 use domain::order::{self as rule, OrderEvent, OrderStatus, PaidBy, Settle, SettleFacts};
@@ -10,7 +12,7 @@ use domain::payment::{self, Late, Observation, PaymentStatus};
 use domain::{Money, OrderId, PaymentId};
 use port::{
     Buyer, CaptureMode, DeclineCategory, Found, GatewayError, IdempotencyKey, LineSummary, Located, NextAction, Notification, OpContext,
-    PaymentRef, RawWebhook, Reply, ReturnQuery, Snapshot, StartPayment, WebhookError,
+    PaymentRef, RawWebhook, Reply, ReturnQuery, Snapshot, StartPayment, Started, WebhookError,
 };
 use sea_orm::DatabaseTransaction;
 use secrecy::SecretString;
@@ -195,7 +197,9 @@ impl App {
     /// Ours only; whatever the gateway says becomes the attempt's state.
     pub async fn start_payment(&self, id: PaymentId, tries: u32) -> Result<Ran> {
         let Some(attempt) = store::payment::by_id(self.db.read(), id).await? else { return Ok(Ran::Done) };
-        if attempt.state.status != PaymentStatus::Created {
+        // A report may have come before the answer, and the answer, with what the buyer has to do, may have been lost.
+        let actionless = tries > 1 && attempt.state.status == PaymentStatus::RequiresAction && attempt.next_action.is_none();
+        if attempt.state.status != PaymentStatus::Created && !actionless {
             return Ok(Ran::Done);
         }
         let order = self.order_row(attempt.order).await?;
@@ -209,29 +213,22 @@ impl App {
         };
         let capabilities = instance.gateway.descriptor().capabilities;
         let ctx = OpContext::new(id.to_string(), self.now()).with_attempt(tries);
-        if tries > 1 && capabilities.idempotency.start == IdempotencyKey::None {
+        // Whether an earlier call may have arrived of which nobody heard: each answer is on record, so that a try without one ended with its process.
+        let unheard = tries > 1 && store::payment::answers(self.db.read(), id).await? + 1 < u64::from(tries);
+        let recognised = match capabilities.idempotency.start {
+            IdempotencyKey::NaturalKey => true,
+            IdempotencyKey::OperationId => self.now() - attempt.created_at <= START_AGAIN_WITHIN,
+            IdempotencyKey::None => false,
+        };
+        if unheard && !recognised {
             // The gateway would make a second payment; whether an earlier call arrived has to be found out by asking.
-            if !capabilities.lookup.finds() {
-                self.settle_payment(id, News::status(Road::Reply, PaymentStatus::Unknown, json!({ "why": "asked once, answer lost" })))
-                    .await?;
-                return Ok(Ran::Done);
-            }
-            match instance.gateway.find(&ctx, id).await {
-                Ok(Found::Present(Located { reference, snapshot })) => {
-                    self.settle_payment(id, News::snapshot(Road::Poll, &reference, &snapshot)).await?;
-                    return Ok(Ran::Done);
-                }
-                Ok(Found::Absent) => {}
-                Ok(Found::CannotTell) | Err(_) => return Ok(Ran::Again(self.now() + payment::poll_delay(tries))),
-            }
+            let why = json!({ "why": "asked, and no answer came before the program ended" });
+            self.settle_payment(id, News::status(Road::Reply, PaymentStatus::Unknown, why)).await?;
+            return Ok(Ran::Done);
         }
         let request = self.start_request(instance, &order, &attempt).await?;
         match instance.gateway.start(&ctx, request).await {
-            Ok(started) => {
-                let mut news = News::snapshot(Road::Reply, &started.reference, &started.snapshot);
-                news.next_action = Some(started.next_action);
-                self.settle_payment(id, news).await?;
-            }
+            Ok(started) => self.settle_started(instance, id, Road::Reply, started).await?,
             Err(GatewayError::Declined(decline)) => {
                 let mut news = News::status(Road::Reply, PaymentStatus::Failed, json!({ "code": decline.provider_code }));
                 news.decline = Some(decline.category);
@@ -244,11 +241,19 @@ impl App {
             }
             Err(error) if error.is_retryable() && tries < START_TRIES => {
                 tracing::warn!(payment = %id, gateway = attempt.gateway, %error, "the gateway cannot start a payment now");
+                self.settle_payment(id, News::status(Road::Reply, PaymentStatus::Created, json!({ "why": error.to_string() }))).await?;
                 let wait = match error {
                     GatewayError::RateLimited { retry_after: Some(wait) } => TimeDelta::from_std(wait).unwrap_or(TimeDelta::minutes(1)),
                     _ => TimeDelta::seconds(5) * i32::try_from(tries).unwrap_or(1),
                 };
                 return Ok(Ran::Again(self.now() + wait));
+            }
+            // This call did nothing, but one before it may have: only asking can end the attempt. A payment of which nobody got the page waits for
+            // nobody, and is not asked for where it cannot be.
+            Err(error) if unheard && (capabilities.lookup.finds() || !capabilities.redirect) => {
+                tracing::error!(payment = %id, gateway = attempt.gateway, %error, "the gateway refused to start a payment again");
+                let why = json!({ "why": error.to_string() });
+                self.settle_payment(id, News::status(Road::Reply, PaymentStatus::Unknown, why)).await?;
             }
             Err(error) => {
                 tracing::error!(payment = %id, gateway = attempt.gateway, %error, "the gateway refused to start a payment");
@@ -256,6 +261,40 @@ impl App {
             }
         }
         Ok(Ran::Done)
+    }
+
+    /// Takes up what a start gave. Where the payment is there and the address of its page is not, because the gateway tells that once only and the
+    /// answer was lost, the buyer could neither pay nor choose anew: the attempt ends, and the gateway is told to close what nobody can reach.
+    async fn settle_started(&self, instance: &Instance, id: PaymentId, road: Road, started: Started) -> Result<()> {
+        let pageless = instance.gateway.descriptor().capabilities.redirect
+            && started.next_action == NextAction::None
+            && started.snapshot.status == port::PaymentStatus::RequiresAction;
+        let mut news = News::snapshot(road, &started.reference, &started.snapshot);
+        news.next_action = Some(started.next_action);
+        self.settle_payment(id, news).await?;
+        if pageless {
+            self.close_pageless(id, road).await?;
+        }
+        Ok(())
+    }
+
+    async fn close_pageless(&self, id: PaymentId, road: Road) -> Result<()> {
+        let Some(known) = store::payment::by_id(self.db.read(), id).await? else { return Ok(()) };
+        let txn = self.db.begin().await?;
+        let order = store::order::lock(&txn, known.order).await?.ok_or_else(|| internal!("{id} has no order"))?;
+        let attempt = store::payment::by_id(&txn, id).await?.ok_or_else(|| internal!("{id} is gone"))?;
+        // It moved on meanwhile, or somebody else learnt the address.
+        if attempt.state.status != PaymentStatus::RequiresAction || attempt.open_action().is_some() {
+            return Ok(());
+        }
+        let mut news = News::status(road, PaymentStatus::Failed, json!({ "why": "the address of the gateway's page is lost" }));
+        news.decline = Some(DeclineCategory::Generic);
+        self.apply_news(&txn, &order, attempt, news).await?;
+        self.enqueue(&txn, &Job::VoidReservation { payment: id.uuid() }, order.id.uuid(), self.now()).await?;
+        txn.commit().await?;
+        self.woken();
+        self.changed(known.order.uuid());
+        Ok(())
     }
 
     async fn give_up(&self, id: PaymentId, why: &str) -> Result<Ran> {
@@ -278,7 +317,7 @@ impl App {
                 name: buyer.as_ref().and_then(|person| person.name.clone()),
                 country: None,
                 language: Some(order.locale.clone()),
-                ip: None,
+                ip: attempt.buyer_ip,
             },
             return_url: format!("{base}/payments/{}/return", attempt.id),
             cancel_url: format!("{base}/payments/{}/return", attempt.id),
@@ -344,9 +383,7 @@ impl App {
             return self.start_again(instance, attempt).await;
         }
         match instance.gateway.find(&ctx, attempt.id).await {
-            Ok(Found::Present(Located { reference, snapshot })) => {
-                self.settle_payment(attempt.id, News::snapshot(Road::Poll, &reference, &snapshot)).await
-            }
+            Ok(Found::Present(Located { reference, snapshot })) => self.settle_found(instance, attempt, reference, snapshot).await,
             Ok(Found::Absent) if attempt.state.status == PaymentStatus::Unknown => {
                 let visible = TimeDelta::from_std(capabilities.visibility_delay).unwrap_or(TimeDelta::zero());
                 if self.now() - attempt.created_at < visible {
@@ -360,6 +397,20 @@ impl App {
             Ok(Found::Absent | Found::CannotTell) => Ok(()),
             Err(error) => Err(internal!("find: {error}")),
         }
+    }
+
+    /// Takes up a payment that was found by our id. What the buyer has to do is in the answer to the start alone, so that answer is asked for once
+    /// more where the gateway still gives it.
+    async fn settle_found(&self, instance: &Instance, attempt: &Payment, reference: PaymentRef, snapshot: Snapshot) -> Result<()> {
+        let capabilities = instance.gateway.descriptor().capabilities;
+        let actionless = snapshot.status == port::PaymentStatus::RequiresAction && attempt.next_action.is_none() && capabilities.redirect;
+        if actionless && capabilities.idempotency.start == IdempotencyKey::OperationId {
+            if let Err(error) = self.start_again(instance, attempt).await {
+                tracing::warn!(payment = %attempt.id, gateway = attempt.gateway, error = format!("{error:#}"), "what the buyer has to do is lost");
+            }
+        }
+        self.settle_payment(attempt.id, News::snapshot(Road::Poll, &reference, &snapshot)).await?;
+        if actionless { self.close_pageless(attempt.id, Road::Poll).await } else { Ok(()) }
     }
 
     /// Settles a start of unknown outcome where the gateway finds nothing by our id: the same operation again gives what the first try made, and
@@ -378,11 +429,7 @@ impl App {
         let request = self.start_request(instance, &order, attempt).await?;
         let ctx = OpContext::new(attempt.id.to_string(), self.now()).with_attempt(attempt.polls + 2);
         match instance.gateway.start(&ctx, request).await {
-            Ok(started) => {
-                let mut news = News::snapshot(Road::Poll, &started.reference, &started.snapshot);
-                news.next_action = Some(started.next_action);
-                self.settle_payment(attempt.id, news).await
-            }
+            Ok(started) => self.settle_started(instance, attempt.id, Road::Poll, started).await,
             Err(GatewayError::Declined(decline)) => {
                 let mut news = News::status(Road::Poll, PaymentStatus::Failed, json!({ "code": decline.provider_code }));
                 news.decline = Some(decline.category);
@@ -511,9 +558,13 @@ impl App {
         if attempt.reference.is_none() {
             attempt.reference = news.reference.clone();
         }
-        if news.road == Road::Reply {
+        if news.road == Road::Reply && attempt.state.status != PaymentStatus::Created {
             // One answer is all that the buyer's token is good for.
             attempt.method_token = None;
+        }
+        if attempt.reference.is_some() || attempt.state.status.is_final() {
+            // The gateway has it, or needs it no more.
+            attempt.buyer_ip = None;
         }
         if let Some(action) = &news.next_action {
             attempt.next_action = Some(serde_json::to_value(action)?);
@@ -813,6 +864,7 @@ pub(crate) fn new_attempt(
     gateway: String,
     amount: Money,
     method_token: Option<String>,
+    buyer_ip: Option<IpAddr>,
     return_url: Option<String>,
     now: DateTime<Utc>,
 ) -> Payment {
@@ -823,6 +875,7 @@ pub(crate) fn new_attempt(
         gateway,
         state: payment::PaymentState::created(amount),
         method_token,
+        buyer_ip,
         reference: None,
         refunding: Money::zero(amount.currency),
         decline_reason: None,

@@ -11,7 +11,7 @@ use domain::payment::DisputeStatus;
 use domain::refund::{Access, Ask, LineAsk, LinePlan, Part, RefundPlan, RefundStatus, RefundableLine, plan, record_external};
 use domain::refusal::{Code, Refusal};
 use domain::{Money, OrderId, OrderLineId, PaymentId, RefundId, TokenId};
-use port::{DisputeSnapshot, Found, GatewayError, OpContext, RefundQuery, RefundRef, RefundRequest, RefundSnapshot};
+use port::{DisputeSnapshot, Found, GatewayError, IdempotencyKey, OpContext, RefundQuery, RefundRef, RefundRequest, RefundSnapshot};
 use sea_orm::DatabaseTransaction;
 use serde_json::json;
 
@@ -250,11 +250,16 @@ impl App {
         let (instance, reference) = self.at_gateway(&payment)?;
         let ctx = OpContext::new(id.to_string(), self.now()).with_attempt(tries).with_budget(std::time::Duration::from_secs(30));
         let query = RefundQuery { refund_id: id, payment: reference.clone(), reference: refund.reference.clone().map(RefundRef::new) };
-        // A first call whose answer was lost is found by asking; only what the gateway surely does not have is sent (again).
+        // A first call whose answer was lost is found by asking; only what the gateway surely does not have, or would recognise, is sent (again).
+        let recognised = instance.gateway.descriptor().capabilities.idempotency.refund != IdempotencyKey::None;
         let known = if tries > 1 || refund.reference.is_some() {
             match instance.gateway.fetch_refund(&ctx, &query).await {
                 Ok(Found::Present(snapshot)) => Some(snapshot),
-                Ok(Found::Absent | Found::CannotTell) | Err(GatewayError::NotSupported { .. } | GatewayError::NotFound) => None,
+                Ok(Found::Absent) => None,
+                Ok(Found::CannotTell) | Err(GatewayError::NotSupported { .. } | GatewayError::NotFound) if recognised => None,
+                Ok(Found::CannotTell) | Err(GatewayError::NotSupported { .. } | GatewayError::NotFound) => {
+                    return Err(internal!("whether {id} was made cannot be asked, and sending it again could pay it twice"));
+                }
                 Err(error) => {
                     tracing::warn!(refund = %id, %error, "asking for a refund failed");
                     return Ok(Ran::Again(self.now() + domain::payment::poll_delay(tries)));
@@ -504,11 +509,15 @@ impl App {
         };
         let before = disputes[at].status;
         disputes[at].status = before.advance(status);
+        if disputes[at].status == status {
+            // Banks settle for less, or find more.
+            disputes[at].amount = seen.amount;
+        }
         disputes[at].touched_at = now;
         let changed = disputes[at].clone();
         store::payment::put_dispute(&txn, &changed).await?;
         attempt.state.totals.disputed =
-            domain::payment::disputed(attempt.state.amount.currency, disputes.iter().map(|dispute| (dispute.status, dispute.amount)))
+            domain::payment::disputed(attempt.state.totals.captured, disputes.iter().map(|dispute| (dispute.status, dispute.amount)))
                 .map_err(money_fault)?;
         attempt.touched_at = now;
         store::payment::save(&txn, &attempt).await?;

@@ -1,6 +1,7 @@
 //! Payment attempts, what was heard of them, stored webhooks, refunds and disputes.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 
 use chrono::{DateTime, Utc};
 use domain::payment::{DisputeStatus, PaymentState, PaymentStatus, Review, Totals};
@@ -10,7 +11,7 @@ use entity::{dispute, gateway_event, payment, payment_event, refund, refund_line
 use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel,
-    QueryFilter, QueryOrder, QuerySelect,
+    PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
 };
 use serde_json::Value;
 use uuid::Uuid;
@@ -32,6 +33,8 @@ pub struct Payment {
     pub state: PaymentState,
     /// The buyer's one-time token; blanked once the gateway has answered.
     pub method_token: Option<String>,
+    /// The network address that the buyer asked from; blanked once the gateway has the payment.
+    pub buyer_ip: Option<IpAddr>,
     /// The gateway's own id.
     pub reference: Option<String>,
     /// Refunds under way.
@@ -207,6 +210,7 @@ fn row_of(payment: &Payment) -> Result<payment::ActiveModel, DbErr> {
         amount_minor: Set(state.amount.minor),
         currency: Set(state.amount.currency.code().to_owned()),
         method_token: Set(payment.method_token.clone()),
+        buyer_ip: Set(payment.buyer_ip.map(|address| address.to_string())),
         reference: Set(payment.reference.clone()),
         authorised_minor: Set(state.totals.authorised.minor),
         captured_minor: Set(state.totals.captured.minor),
@@ -250,6 +254,7 @@ pub(super) fn from_row(row: payment::Model) -> Result<Payment, DbErr> {
             recorded: row.recorded,
         },
         method_token: row.method_token,
+        buyer_ip: row.buyer_ip.as_deref().map(str::parse).transpose().map_err(corrupt)?,
         reference: row.reference,
         refunding: money(row.refunding_minor),
         decline_reason: row.decline_reason,
@@ -636,6 +641,7 @@ pub async fn put_dispute(txn: &DatabaseTransaction, dispute: &Dispute) -> Result
                 .update_columns([
                     dispute::Column::Status,
                     dispute::Column::AmountMinor,
+                    dispute::Column::Currency,
                     dispute::Column::Reason,
                     dispute::Column::TouchedAt,
                 ])
@@ -644,6 +650,15 @@ pub async fn put_dispute(txn: &DatabaseTransaction, dispute: &Dispute) -> Result
         .exec_without_returning(txn)
         .await?;
     Ok(())
+}
+
+/// How often the gateway has answered when an attempt was sent to it.
+///
+/// # Errors
+/// The database's.
+pub async fn answers(db: &impl ConnectionTrait, payment: PaymentId) -> Result<u64, DbErr> {
+    use payment_event::Column;
+    payment_event::Entity::find().filter(Column::PaymentId.eq(payment.uuid())).filter(Column::Road.eq("REPLY")).count(db).await
 }
 
 /// What was heard of an attempt, the oldest first: road, status, whether it changed anything, when.

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use domain::reconciliation::{Difference, ProblemKind};
 use domain::{OrderId, PaymentId};
 use entity::{dispute, order, payment, payment_difference, reconciliation, refund};
-use sea_orm::sea_query::{Alias, Expr, ExprTrait, OnConflict, Query};
+use sea_orm::sea_query::{Alias, Expr, ExprTrait, OnConflict, Query, SimpleExpr};
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter,
     QueryOrder, QuerySelect,
@@ -169,18 +169,31 @@ pub async fn problems(
             None => (ProblemKind::OutcomeUnknown, id, "the gateway's answer to the start was lost".to_owned(), attempt.created_at),
         });
     }
+    let lost = refund::Entity::find()
+        .filter(refund::Column::Status.eq("PENDING"))
+        .filter(refund::Column::Reference.is_null())
+        .filter(refund::Column::CreatedAt.lt(unknown_before))
+        .order_by_asc(refund::Column::Id)
+        .limit(limit)
+        .all(db)
+        .await?;
+    for row in lost {
+        found.push((ProblemKind::OutcomeUnknown, row.payment_id, "the gateway has not taken up a refund".to_owned(), row.created_at));
+    }
     let later = Alias::new("later");
+    // What was sent back afterwards, in whichever parts, makes up for it only if it is as much.
     let made_up = Query::select()
-        .expr(Expr::value(1))
+        .expr(Expr::col((later.clone(), refund::Column::AmountMinor)).sum())
         .from_as(refund::Entity, later.clone())
         .and_where(Expr::col((later.clone(), refund::Column::PaymentId)).equals((refund::Entity, refund::Column::PaymentId)))
         // Ids grow in order of making, also where the clock stands still.
         .and_where(Expr::col((later.clone(), refund::Column::Id)).gt(Expr::col((refund::Entity, refund::Column::Id))))
         .and_where(Expr::col((later, refund::Column::Status)).is_in(["PENDING", "SUCCEEDED"]))
         .to_owned();
+    let made_up = SimpleExpr::SubQuery(None, Box::new(made_up.into()));
     let failed = refund::Entity::find()
-        .filter(refund::Column::Status.eq("FAILED"))
-        .filter(Expr::exists(made_up).not())
+        .filter(refund::Column::Status.is_in(["FAILED", "CANCELLED"]))
+        .filter(Condition::any().add(made_up.clone().is_null()).add(made_up.lt(Expr::col((refund::Entity, refund::Column::AmountMinor)))))
         .order_by_asc(refund::Column::Id)
         .limit(limit)
         .all(db)

@@ -251,13 +251,11 @@ impl Stripe {
             currency,
             refunds.iter().filter(|refund| refund.status.as_deref() == Some("succeeded")).map(|refund| (refund.amount, &*refund.currency)),
         )?;
-        totals.disputed = sum(
-            currency,
-            disputes
-                .iter()
-                .filter(|dispute| convert::dispute_status(&dispute.status).holds_money())
-                .map(|dispute| (dispute.amount, &*dispute.currency)),
-        )?;
+        let held = disputes.iter().filter(|dispute| convert::dispute_status(&dispute.status).holds_money());
+        let held = held.map(|dispute| money(dispute.amount, &dispute.currency)).collect::<Result<Vec<_>, _>>()?;
+        // How much a dispute in another currency is of the captured money is not known, so it holds all of it.
+        let held = held.into_iter().map(|amount| if amount.currency == currency { amount } else { totals.captured });
+        totals.disputed = Money::sum(currency, held).map_err(|error| GatewayError::Unavailable(error.to_string().into()))?;
         let decline = intent
             .last_payment_error
             .as_ref()
