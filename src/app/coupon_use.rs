@@ -245,18 +245,18 @@ impl App {
         store::coupon::insert_uses(txn, &uses).await?;
         let ids: BTreeSet<CouponId> = uses.iter().map(|used| used.coupon).collect();
         let versions = store::coupon::versions(txn, &ids.into_iter().collect::<Vec<_>>()).await?;
-        let moved: Vec<CouponId> =
+        let moved: BTreeSet<CouponId> =
             uses.iter().filter(|used| versions.get(&used.coupon) != Some(&used.coupon_version)).map(|used| used.coupon).collect();
         if !moved.is_empty() {
             // Another name or a switch there and back is no other coupon.
-            let now = store::coupon::by_ids(txn, &moved).await?;
+            let now = store::coupon::by_ids(txn, &moved.iter().copied().collect::<Vec<_>>()).await?;
             let priced_by = |id: CouponId| giving.iter().map(|(_, (held, _))| &held.coupon).find(|coupon| coupon.id == id);
             let same = |coupon: &Coupon| {
                 priced_by(coupon.id).is_some_and(|before| {
                     (&before.rules, before.active, before.archived_at) == (&coupon.rules, coupon.active, coupon.archived_at)
                 })
             };
-            if now.len() != moved.iter().collect::<BTreeSet<_>>().len() || !now.iter().all(same) {
+            if now.len() != moved.len() || !now.iter().all(same) {
                 return Ok(Some(NoLongerGives::Changed.into()));
             }
         }

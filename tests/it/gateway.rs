@@ -16,9 +16,10 @@ use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::IntoResponse;
 use chrono::Utc;
 use hmac::{Hmac, KeyInit, Mac};
+use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, Statement};
 use serde_json::{Value, json};
 use sha2::Sha256;
-use testkit::fault::FaultProxy;
+use testkit::fault::{Calls, Fault, FaultProxy};
 
 use crate::process::{Place, Server, bearer, text};
 use crate::server::{becomes, cart};
@@ -90,7 +91,8 @@ fn words(value: &Value) -> String {
 async fn two_stripe_accounts_sell_by_page_report_and_return() {
     let stripe = Double::default();
     let proxy = FaultProxy::around(stripe.router()).await.expect("a port");
-    let place = shop(&proxy.url(), "checkout").await;
+    let mut place = shop(&proxy.url(), "checkout").await;
+    place.set("BURSAR_LOG_FILTER", "trace");
     let server = place.serve(&["--seed", "demo"]).await;
     let operator = bearer(&place.key(&[]).await);
     let operator = [("Authorization", operator.as_str())];
@@ -162,6 +164,153 @@ async fn two_stripe_accounts_sell_by_page_report_and_return() {
     assert!(server.get(&back).await.text().await.expect("a page").contains("Thank you"));
     becomes(&server, &secret, &order["id"], "FULFILLED").await;
     server.stop().await;
+
+    // However much is logged, no key, no signature and none of the buyer's data is.
+    let log = std::fs::read_to_string(place.dir.path().join("log")).expect("a log");
+    assert!(log.contains("TRACE"), "everything is logged");
+    let signature = sign(SECRET, &report);
+    for hidden in [KEY, SECRET, OTHER_SECRET, signature.split("v1=").last().expect("a signature"), "bob@example.test", "Ann Buyer"] {
+        assert!(!log.contains(hidden), "logged: {hidden}");
+    }
+}
+
+/// At which moment the program is killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Moment {
+    /// The attempt is on record; Stripe has not heard of it.
+    Asking,
+    /// Stripe has charged; its answer is on its way.
+    Charged,
+    /// The answer is there; what follows from it is not on record.
+    Recording,
+    /// The charge is on record.
+    Recorded,
+    /// Stripe has made a refund; its answer is on its way.
+    Refunding,
+}
+
+/// Waits until it is so.
+async fn until(what: &str, mut so: impl AsyncFnMut() -> bool) {
+    for _ in 0..3_000 {
+        if so().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("it never came to this: {what}");
+}
+
+/// The shop's database, as somebody else who is connected to it sees it.
+async fn beside(place: &Place) -> DatabaseConnection {
+    let url = match &place.database {
+        Some(options) => options.url.clone(),
+        None => format!("sqlite://{}", place.data().join("bursar.db").display()),
+    };
+    let mut options = ConnectOptions::new(url);
+    // One connection, so that a transaction spans the calls.
+    options.max_connections(1);
+    Database::connect(options).await.expect("the shop's database")
+}
+
+/// Kills the program at this moment of a card payment (or of its refund), starts it again, and sees that the buyer has paid once and has access
+/// once, or that the refund was made once.
+async fn killed(moment: Moment) {
+    let stripe = Double::default();
+    let proxy = FaultProxy::around(stripe.router()).await.expect("a port");
+    let place = shop(&proxy.url(), "payment_intent").await;
+    let mut server = place.serve(&["--seed", "demo"]).await;
+    let operator = bearer(&place.key(&[]).await);
+    let operator = [("Authorization", operator.as_str())];
+    let (basket, secret) = cart(&server, "RUST-PATH", "ann@example.test").await;
+    let headers = [("Cart-Secret", secret.as_str())];
+    let placing = order(&basket, "cards", Some("pm_card_visa"));
+    let long = Duration::from_secs(60);
+    let refund = "mutation($input: OrderRefundInput!) { orderRefund(input: $input) { userErrors { code message } order { id } } }";
+    let back = |order: &Value| json!({ "input": { "orderId": order, "amount": { "amount": "9.00", "currency": "USD" }, "reason": "goodwill", "idempotencyKey": "r" } });
+    let mut paid = Value::Null;
+    if moment == Moment::Refunding {
+        paid = server.ok(&headers, PLACE, placing.clone()).await["orderPlace"]["order"]["id"].clone();
+        becomes(&server, &secret, &paid, "FULFILLED").await;
+    }
+
+    let (opened, forwarded) = (proxy.opened(), proxy.forwarded());
+    match moment {
+        Moment::Asking => proxy.set_on(Calls::Writes, Fault::Stall(long)),
+        Moment::Charged | Moment::Refunding => proxy.set_on(Calls::Writes, Fault::Delay(long)),
+        Moment::Recording => proxy.set_on(Calls::Writes, Fault::Delay(Duration::from_secs(1))),
+        Moment::Recorded => {}
+    }
+    let asking = if moment == Moment::Refunding {
+        server.request(&operator, refund, back(&paid))
+    } else {
+        server.request(&headers, PLACE, placing.clone())
+    };
+    let asking = tokio::spawn(asking.send());
+    match moment {
+        Moment::Asking => until("Stripe is called", async || proxy.opened() > opened).await,
+        Moment::Charged | Moment::Refunding => until("Stripe has done it", async || proxy.forwarded() > forwarded).await,
+        Moment::Recording => {
+            until("Stripe has charged", async || proxy.forwarded() > forwarded).await;
+            let holder = beside(&place).await;
+            let hold = match &place.database {
+                Some(_) => "BEGIN; LOCK TABLE payment IN ACCESS EXCLUSIVE MODE",
+                None => "BEGIN IMMEDIATE",
+            };
+            holder.execute_unprepared(hold).await.expect("the hold");
+            tokio::time::sleep(Duration::from_millis(2_500)).await;
+            server.kill();
+            holder.execute_unprepared("ROLLBACK").await.expect("the hold ends");
+            server = place.serve(&["--seed", "demo"]).await;
+        }
+        Moment::Recorded => {
+            let onlooker = beside(&place).await;
+            until("the charge is on record", async || {
+                let captured =
+                    Statement::from_string(onlooker.get_database_backend(), "SELECT id FROM payment WHERE status = 'CAPTURED'".to_owned());
+                onlooker.query_one_raw(captured).await.expect("it can be read").is_some()
+            })
+            .await;
+        }
+    }
+    if moment != Moment::Recording {
+        server.kill();
+        proxy.set(Fault::None);
+        server = place.serve(&["--seed", "demo"]).await;
+    }
+    proxy.set(Fault::None);
+    asking.abort();
+
+    let order = server.ok(&headers, PLACE, placing).await["orderPlace"]["order"]["id"].clone();
+    if moment == Moment::Refunding {
+        assert_eq!(order, paid);
+        server.ok(&operator, refund, back(&paid)).await;
+        becomes(&server, &secret, &order, "PARTIALLY_REFUNDED").await;
+    } else {
+        becomes(&server, &secret, &order, "FULFILLED").await;
+    }
+    assert_eq!(stripe.world().movements(), (1, usize::from(moment == Moment::Refunding)), "{moment:?}: charges and refunds");
+    let query = "{ orders(first: 10) { nodes { status payments { status captured { amount } } refunds { amount { amount } } } }
+        paidNotGiven { id } givenNotPaid { __typename } paymentProblems { kind } jobs(status: \"PARKED\") { totalCount } }";
+    let data = server.ok(&operator, query, json!({})).await;
+    let status = if moment == Moment::Refunding { "PARTIALLY_REFUNDED" } else { "FULFILLED" };
+    let refunds = if moment == Moment::Refunding { json!([{ "amount": { "amount": "9.00" } }]) } else { json!([]) };
+    let whole = json!({ "status": status, "payments": [{ "status": "CAPTURED", "captured": { "amount": "149.00" } }], "refunds": refunds });
+    assert_eq!(data["orders"]["nodes"], json!([whole]), "{moment:?}");
+    let lists = (&data["paidNotGiven"], &data["givenNotPaid"], &data["paymentProblems"], &data["jobs"]["totalCount"]);
+    assert_eq!(lists, (&json!([]), &json!([]), &json!([]), &json!(0)), "{moment:?}");
+    let onlooker = beside(&place).await;
+    let given =
+        Statement::from_string(onlooker.get_database_backend(), "SELECT id FROM entitlement WHERE source_kind = 'ORDER_LINE'".to_owned());
+    assert_eq!(onlooker.query_all_raw(given).await.expect("it can be read").len(), 1, "{moment:?}: access once");
+    onlooker.close().await.expect("it goes");
+    server.stop().await;
+}
+
+/// A real process before a Stripe that keeps its books, killed at each moment at which money and record could part.
+#[tokio::test(flavor = "multi_thread")]
+async fn c21_a_card_payment_survives_a_kill_at_each_moment() {
+    let moments = [Moment::Asking, Moment::Charged, Moment::Recording, Moment::Recorded, Moment::Refunding];
+    futures_util::future::join_all(moments.map(killed)).await;
 }
 
 /// A server of somebody else's, in Python; it ends with the test.

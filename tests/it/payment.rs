@@ -13,7 +13,7 @@ use port::{
     AmountLimits, Capabilities, CaptureMode, Currencies, Descriptor, DisputeRef, DisputeSnapshot, DisputeStatus, Found, GatewayError,
     Idempotency, IdempotencyKey, Located, Lookup, Mode, NextAction, Notification, Observation, OpContext, PartialCapture, PaymentGateway,
     PaymentRef, PaymentStatus, RawWebhook, Received, RedirectMethod, RefundRequest, RefundSnapshot, RefundStatus, RefundSupport, Reply,
-    ReturnQuery, Snapshot, StartPayment, Started, Totals, WebhookError, WebhookSupport,
+    ReturnQuery, Snapshot, StartPayment, Started, Totals, VoidSupport, WebhookError, WebhookSupport,
 };
 use serde_json::{Value, json};
 
@@ -72,7 +72,7 @@ fn capabilities() -> Capabilities {
         captures: vec![CaptureMode::Automatic],
         partial_capture: PartialCapture::None,
         multiple_capture: false,
-        void: false,
+        void: VoidSupport::None,
         refund: RefundSupport::Partial,
         refund_window_days: None,
         currencies: Currencies::Any,
@@ -162,9 +162,7 @@ impl PaymentGateway for Scripted {
         let books = self.books();
         match books.payment {
             _ if books.silent => Err(GatewayError::Unavailable("silent".into())),
-            Some((id, _)) if id == payment_id => {
-                Ok(Found::Present(Located { reference: reference(id), snapshot: Self::snapshot(&books) }))
-            }
+            Some((id, _)) if id == payment_id => Ok(Found::Present(Located { reference: reference(id), snapshot: Self::snapshot(&books) })),
             _ => Ok(Found::Absent),
         }
     }
@@ -494,7 +492,8 @@ async fn the_buyers_address_goes_to_the_gateway_and_is_not_kept() {
     let order = shop.place_from("address", Some(address)).await;
     shop.later(TimeDelta::minutes(1)).await;
     assert_eq!(shop.books().addresses, [Some(address); 2]);
-    let attempt = bursar::store::payment::by_id(shop.test.app.db.read(), payment_of(&order)).await.expect("it is read").expect("it is there");
+    let attempt =
+        bursar::store::payment::by_id(shop.test.app.db.read(), payment_of(&order)).await.expect("it is read").expect("it is there");
     assert_eq!((attempt.state.status, attempt.buyer_ip), (domain::payment::PaymentStatus::RequiresAction, None));
 }
 

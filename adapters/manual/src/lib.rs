@@ -18,7 +18,7 @@ use domain::{Currency, PaymentId};
 use port::{
     AmountLimits, Capabilities, CaptureMode, Currencies, Descriptor, GatewayError, GatewayFactory, Idempotency, IdempotencyKey,
     InstanceConfig, Lookup, Mode, NextAction, OpContext, PartialCapture, PaymentGateway, PaymentRef, PaymentStatus, RefundRef,
-    RefundRequest, RefundSnapshot, RefundStatus, RefundSupport, Snapshot, StartPayment, Started, Totals, WebhookSupport,
+    RefundRequest, RefundSnapshot, RefundStatus, RefundSupport, Snapshot, StartPayment, Started, Totals, VoidSupport, WebhookSupport,
 };
 use serde::Deserialize;
 
@@ -102,7 +102,7 @@ impl Manual {
             captures: vec![CaptureMode::Automatic],
             partial_capture: PartialCapture::None,
             multiple_capture: false,
-            void: true,
+            void: VoidSupport::Uncaptured,
             refund: RefundSupport::Partial,
             refund_window_days: None,
             currencies: self.currencies.clone(),

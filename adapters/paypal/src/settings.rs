@@ -3,14 +3,15 @@
 use std::path::PathBuf;
 
 use domain::Currency;
-use gateway_http::{Url, Usual, base_url, is_loopback};
+use gateway_http::{Secrets, Url, Usual, base_url, currencies, is_loopback, settings};
 use port::{
     AmountLimits, Capabilities, CaptureMode, Currencies, GatewayError, Idempotency, IdempotencyKey, InstanceConfig, Lookup, Mode,
-    PartialCapture, RefundSupport, WebhookSupport,
+    PartialCapture, RefundSupport, VoidSupport, WebhookSupport,
 };
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use serde::Deserialize;
 
+use crate::ADAPTER;
 use crate::convert::CURRENCIES;
 
 /// The gateway's addresses.
@@ -53,29 +54,18 @@ impl Settings {
     /// Checks `config`.
     pub(crate) fn read(mut config: InstanceConfig) -> Result<Self, GatewayError> {
         let base = base_url(&config, USUAL)?;
-        let written: Written = serde_json::from_value(std::mem::take(&mut config.settings).into()).map_err(|error| {
-            let known = "client_id, webhook_id, display_name, brand_name, currencies, disputes, certificate_authority";
-            GatewayError::config("settings", format!("{error}; paypal has {known}"))
-        })?;
+        let known = "client_id, webhook_id, display_name, brand_name, currencies, disputes, certificate_authority";
+        let written: Written = settings(&mut config, ADAPTER, known)?;
         for (key, value) in [("client_id", &written.client_id), ("webhook_id", &written.webhook_id)] {
             if value.trim().is_empty() {
                 return Err(GatewayError::config(key, "must not be empty; PayPal's developer dashboard shows it"));
             }
         }
-        let currencies = match written.currencies {
-            None => CURRENCIES.map(str::to_owned).to_vec(),
-            Some(codes) if codes.is_empty() => return Err(GatewayError::config("currencies", "must name at least one currency")),
-            Some(codes) => codes,
-        };
-        let currencies = currencies.iter().map(|code| currency(code)).collect::<Result<Vec<_>, _>>()?;
+        let currencies = currencies(written.currencies.as_deref(), &CURRENCIES, "PayPal", &CURRENCIES)?;
         let authority = written.certificate_authority.map(|path| authority(&base, &path)).transpose()?;
-        let client_secret =
-            config.secrets.remove("client_secret").filter(|secret| !secret.expose_secret().trim().is_empty()).ok_or_else(|| {
-                GatewayError::config("client_secret", "is missing among the secrets; PayPal's developer dashboard shows it")
-            })?;
-        if let Some(unknown) = config.secrets.into_keys().next() {
-            return Err(GatewayError::config(unknown, "is no secret of paypal, which has client_secret"));
-        }
+        let mut secrets = Secrets::of(&mut config, ADAPTER, &["client_secret"]);
+        let client_secret = secrets.required("client_secret", "PayPal's developer dashboard shows it")?;
+        secrets.done()?;
         Ok(Self {
             id: config.id,
             mode: config.mode,
@@ -98,8 +88,8 @@ impl Settings {
             captures: vec![CaptureMode::Automatic, CaptureMode::Manual],
             partial_capture: PartialCapture::KeepsRest,
             multiple_capture: true,
-            // What is reserved can be given back; an order that the buyer has not agreed to cannot be called off.
-            void: false,
+            // An order that the buyer has not agreed to cannot be called off.
+            void: VoidSupport::Reserved,
             refund: RefundSupport::Partial,
             refund_window_days: Some(180),
             currencies: Currencies::Only(self.currencies.clone()),
@@ -125,13 +115,4 @@ fn authority(base: &Url, path: &PathBuf) -> Result<Vec<u8>, GatewayError> {
     }
     std::fs::read(path)
         .map_err(|error| GatewayError::config("certificate_authority", format!("{} cannot be read: {error}", path.display())))
-}
-
-fn currency(code: &str) -> Result<Currency, GatewayError> {
-    let known = Currency::parse(code).map_err(|error| GatewayError::config("currencies", error.to_string()))?;
-    if CURRENCIES.contains(&known.code()) {
-        Ok(known)
-    } else {
-        Err(GatewayError::config("currencies", format!("PayPal does not take {known}; it takes {}", CURRENCIES.join(", "))))
-    }
 }

@@ -3,14 +3,15 @@
 use std::net::IpAddr;
 
 use domain::Currency;
-use gateway_http::{Url, Usual, base_url};
+use gateway_http::{Secrets, Url, Usual, base_url, currencies, settings};
 use port::{
     AmountLimits, Capabilities, CaptureMode, Currencies, GatewayError, Idempotency, IdempotencyKey, InstanceConfig, Lookup, Mode,
-    PartialCapture, RefundSupport, WebhookSupport,
+    PartialCapture, RefundSupport, VoidSupport, WebhookSupport,
 };
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use serde::Deserialize;
 
+use crate::ADAPTER;
 use crate::convert::CURRENCIES;
 
 /// The gateway's addresses.
@@ -18,6 +19,9 @@ const USUAL: Usual = Usual { test: "https://secure.snd.payu.com", live: "https:/
 
 /// Points of sale that PayU publishes with their keys for everybody to try: no real money may be waited for there.
 const PUBLIC_TEST_POS: [&str; 2] = ["300746", "145227"];
+
+/// Where a merchant finds the secrets.
+const PANEL: &str = "PayU's panel shows it";
 
 /// Largest amount of one payment, in hundredths.
 const MAX_MINOR: i64 = 999_999_999;
@@ -57,31 +61,17 @@ impl Settings {
     /// Checks `config`.
     pub(crate) fn read(mut config: InstanceConfig) -> Result<Self, GatewayError> {
         let base = base_url(&config, USUAL)?;
-        let written: Written = serde_json::from_value(std::mem::take(&mut config.settings).into()).map_err(|error| {
-            let known = "pos_id, client_id, display_name, currencies, auto_receive, accept_md5, customer_ip";
-            GatewayError::config("settings", format!("{error}; payu has {known}"))
-        })?;
+        let known = "pos_id, client_id, display_name, currencies, auto_receive, accept_md5, customer_ip";
+        let written: Written = settings(&mut config, ADAPTER, known)?;
         let pos_id = written.pos_id.to_string();
         if config.mode == Mode::Live && PUBLIC_TEST_POS.contains(&pos_id.as_str()) {
             return Err(GatewayError::config("pos_id", "is a point of sale that PayU gives to everybody for tests; mode is \"live\""));
         }
-        let currencies = match written.currencies {
-            None => vec!["PLN".to_owned()],
-            Some(codes) if codes.is_empty() => return Err(GatewayError::config("currencies", "must name at least one currency")),
-            Some(codes) => codes,
-        };
-        let currencies = currencies.iter().map(|code| currency(code)).collect::<Result<Vec<_>, _>>()?;
-        let mut secret = |name: &str| config.secrets.remove(name).filter(|secret| !secret.expose_secret().trim().is_empty());
-        let missing = |name: &str| GatewayError::config(name, "is missing among the secrets; the gateway's panel shows it");
-        let client_secret = secret("client_secret").ok_or_else(|| missing("client_secret"))?;
-        let second_key = secret("second_key").ok_or_else(|| missing("second_key"))?;
-        let second_keys = [Some(second_key), secret("second_key_previous")].into_iter().flatten().collect();
-        if let Some(unknown) = config.secrets.into_keys().next() {
-            return Err(GatewayError::config(
-                unknown,
-                "is empty or no secret of payu, which has client_secret, second_key, second_key_previous",
-            ));
-        }
+        let currencies = currencies(written.currencies.as_deref(), &["PLN"], "PayU", &CURRENCIES)?;
+        let mut secrets = Secrets::of(&mut config, ADAPTER, &["client_secret", "second_key", "second_key_previous"]);
+        let client_secret = secrets.required("client_secret", PANEL)?;
+        let second_keys = secrets.rotated("second_key", PANEL)?;
+        secrets.done()?;
         Ok(Self {
             id: config.id,
             mode: config.mode,
@@ -105,7 +95,7 @@ impl Settings {
             captures: vec![if self.auto_receive { CaptureMode::Automatic } else { CaptureMode::Manual }],
             partial_capture: PartialCapture::None,
             multiple_capture: false,
-            void: true,
+            void: VoidSupport::Uncaptured,
             refund: RefundSupport::Partial,
             refund_window_days: None,
             currencies: Currencies::Only(self.currencies.clone()),
@@ -121,14 +111,5 @@ impl Settings {
             async_confirmation: true,
             disputes: false,
         }
-    }
-}
-
-fn currency(code: &str) -> Result<Currency, GatewayError> {
-    let known = Currency::parse(code).map_err(|error| GatewayError::config("currencies", error.to_string()))?;
-    if CURRENCIES.contains(&known.code()) {
-        Ok(known)
-    } else {
-        Err(GatewayError::config("currencies", format!("PayU does not take {known}; it takes {}", CURRENCIES.join(", "))))
     }
 }

@@ -35,7 +35,7 @@ pub struct Capabilities {
     /// Whether an authorisation can be captured in several parts.
     pub multiple_capture: bool,
     /// Whether a payment can be given up before its capture.
-    pub void: bool,
+    pub void: VoidSupport,
     /// Which refunds are possible.
     pub refund: RefundSupport,
     /// How long after the capture refunds are possible; `None`: no limit.
@@ -95,6 +95,17 @@ pub enum PartialCapture {
     ReleasesRest,
     /// The rest stays authorised unless the capture is the last.
     KeepsRest,
+}
+
+/// Which payments can be given up before their capture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VoidSupport {
+    /// None: they run out by themselves.
+    None,
+    /// Those whose money is reserved; one that waits for the buyer runs out by itself.
+    Reserved,
+    /// Each from which nothing was captured.
+    Uncaptured,
 }
 
 /// Which refunds a gateway makes.

@@ -26,7 +26,8 @@ use chrono::{DateTime, Utc};
 use domain::{Money, PaymentId};
 
 pub use capability::{
-    AmountLimits, Capabilities, Currencies, Descriptor, Idempotency, IdempotencyKey, Lookup, PartialCapture, RefundSupport, WebhookSupport,
+    AmountLimits, Capabilities, Currencies, Descriptor, Idempotency, IdempotencyKey, Lookup, PartialCapture, RefundSupport, VoidSupport,
+    WebhookSupport,
 };
 pub use error::{Decline, DeclineCategory, Detail, GatewayError, WebhookError};
 pub use factory::{GatewayFactory, InstanceConfig, Mode};
@@ -165,7 +166,7 @@ pub trait PaymentGateway: fmt::Debug + Send + Sync {
     /// Gives up a payment from which nothing was captured.
     ///
     /// # Errors
-    /// [`GatewayError::InvalidRequest`] once money was captured; [`GatewayError::NotSupported`] unless [`Capabilities::void`].
+    /// [`GatewayError::InvalidRequest`] once money was captured; [`GatewayError::NotSupported`] for what [`Capabilities::void`] leaves out.
     async fn void(&self, _ctx: &OpContext, _reference: &PaymentRef) -> Result<Snapshot, GatewayError> {
         Err(GatewayError::NotSupported { operation: "void" })
     }

@@ -31,6 +31,12 @@ use wire::{Answered, Refund, RefundOrder, RefundPart, Refunds, Refused, Register
 /// The adapter's name in settings.
 pub const ADAPTER: &str = "przelewy24";
 
+/// Longest e-mail address that the gateway takes, in characters.
+const LONGEST_EMAIL: usize = 50;
+
+/// Longest name of a buyer that the gateway takes, in characters; it is shown only, so a longer one is cut.
+const LONGEST_NAME: usize = 40;
+
 /// Longest time limit that the gateway takes, in minutes.
 const LONGEST_MINUTES: i64 = 99;
 
@@ -163,6 +169,10 @@ impl PaymentGateway for Przelewy24 {
     async fn start(&self, ctx: &OpContext, request: StartPayment) -> Result<Started, GatewayError> {
         self.check_start(&request)?;
         let email = request.buyer.email.as_deref().ok_or_else(|| GatewayError::invalid("buyer.email", "Przelewy24 needs one"))?;
+        if email.chars().count() > LONGEST_EMAIL {
+            return Err(GatewayError::invalid("buyer.email", format!("Przelewy24 takes none of more than {LONGEST_EMAIL} characters")));
+        }
+        let client: Option<String> = request.buyer.name.as_deref().map(|name| name.chars().take(LONGEST_NAME).collect());
         let asked = Asked { payment_id: request.payment_id, amount: request.amount };
         let session = asked.session();
         let sign = sign::registration(&self.settings.crcs[0], self.settings.merchant_id, &session, asked.amount);
@@ -175,7 +185,7 @@ impl PaymentGateway for Przelewy24 {
             currency: asked.amount.currency.code(),
             description: &request.description,
             email,
-            client: request.buyer.name.as_deref(),
+            client: client.as_deref(),
             country: request.buyer.country.as_deref().unwrap_or(&self.settings.country),
             language: convert::language(request.buyer.language.as_deref()),
             url_return: &request.return_url,

@@ -1,18 +1,22 @@
 //! Settings and secrets, read once.
 
 use domain::Currency;
-use gateway_http::{Url, Usual, base_url};
+use gateway_http::{Secrets, Url, Usual, base_url, currencies, settings};
 use port::{
     AmountLimits, Capabilities, CaptureMode, Currencies, GatewayError, Idempotency, IdempotencyKey, InstanceConfig, Lookup, Mode,
-    PartialCapture, RefundSupport, WebhookSupport,
+    PartialCapture, RefundSupport, VoidSupport, WebhookSupport,
 };
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use serde::Deserialize;
 
+use crate::ADAPTER;
 use crate::convert::CURRENCIES;
 
 /// The gateway's addresses.
 const USUAL: Usual = Usual { test: "https://sandbox.przelewy24.pl", live: "https://secure.przelewy24.pl" };
+
+/// Where a merchant finds the secrets.
+const PANEL: &str = "Przelewy24's panel shows it";
 
 /// Largest amount of one payment, in hundredths.
 const MAX_MINOR: i64 = 999_999_999;
@@ -52,28 +56,17 @@ impl Settings {
     /// Checks `config`.
     pub(crate) fn read(mut config: InstanceConfig) -> Result<Self, GatewayError> {
         let base = base_url(&config, USUAL)?;
-        let written: Written = serde_json::from_value(std::mem::take(&mut config.settings).into()).map_err(|error| {
-            let known = "merchant_id, pos_id, display_name, currencies, country, channel";
-            GatewayError::config("settings", format!("{error}; przelewy24 has {known}"))
-        })?;
-        let currencies = match written.currencies {
-            None => vec!["PLN".to_owned()],
-            Some(codes) if codes.is_empty() => return Err(GatewayError::config("currencies", "must name at least one currency")),
-            Some(codes) => codes,
-        };
-        let currencies = currencies.iter().map(|code| currency(code)).collect::<Result<Vec<_>, _>>()?;
+        let known = "merchant_id, pos_id, display_name, currencies, country, channel";
+        let written: Written = settings(&mut config, ADAPTER, known)?;
+        let currencies = currencies(written.currencies.as_deref(), &["PLN"], "Przelewy24", &CURRENCIES)?;
         let country = written.country.unwrap_or_else(|| "PL".to_owned());
         if country.len() != 2 || !country.bytes().all(|byte| byte.is_ascii_uppercase()) {
             return Err(GatewayError::config("country", format!("{country:?} is no country; write two capital letters such as PL")));
         }
-        let mut secret = |name: &str| config.secrets.remove(name).filter(|secret| !secret.expose_secret().trim().is_empty());
-        let missing = |name: &str| GatewayError::config(name, "is missing among the secrets; the gateway's panel shows it");
-        let api_key = secret("api_key").ok_or_else(|| missing("api_key"))?;
-        let crc = secret("crc").ok_or_else(|| missing("crc"))?;
-        let crcs = [Some(crc), secret("crc_previous")].into_iter().flatten().collect();
-        if let Some(unknown) = config.secrets.into_keys().next() {
-            return Err(GatewayError::config(unknown, "is empty or no secret of przelewy24, which has api_key, crc, crc_previous"));
-        }
+        let mut secrets = Secrets::of(&mut config, ADAPTER, &["api_key", "crc", "crc_previous"]);
+        let api_key = secrets.required("api_key", PANEL)?;
+        let crcs = secrets.rotated("crc", PANEL)?;
+        secrets.done()?;
         Ok(Self {
             webhook_url: format!("{}/webhooks/{}", config.public_url.trim_end_matches('/'), config.id),
             id: config.id,
@@ -97,7 +90,7 @@ impl Settings {
             captures: vec![CaptureMode::Automatic],
             partial_capture: PartialCapture::None,
             multiple_capture: false,
-            void: false,
+            void: VoidSupport::None,
             refund: RefundSupport::Partial,
             refund_window_days: None,
             currencies: Currencies::Only(self.currencies.clone()),
@@ -113,14 +106,5 @@ impl Settings {
             async_confirmation: true,
             disputes: false,
         }
-    }
-}
-
-fn currency(code: &str) -> Result<Currency, GatewayError> {
-    let known = Currency::parse(code).map_err(|error| GatewayError::config("currencies", error.to_string()))?;
-    if CURRENCIES.contains(&known.code()) {
-        Ok(known)
-    } else {
-        Err(GatewayError::config("currencies", format!("Przelewy24 does not take {known}; it takes {}", CURRENCIES.join(", "))))
     }
 }

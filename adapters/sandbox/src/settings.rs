@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use domain::Currency;
 use port::{AmountLimits, Capabilities, CaptureMode, Currencies, GatewayError, Idempotency, IdempotencyKey, Lookup, Mode, PartialCapture};
-use port::{InstanceConfig, RefundSupport, WebhookSupport};
+use port::{InstanceConfig, RefundSupport, VoidSupport, WebhookSupport};
 use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -104,7 +104,7 @@ impl Settings {
             captures: vec![CaptureMode::Automatic, CaptureMode::Manual],
             partial_capture: PartialCapture::ReleasesRest,
             multiple_capture: false,
-            void: true,
+            void: VoidSupport::Uncaptured,
             refund: RefundSupport::Partial,
             refund_window_days: None,
             currencies: self.currencies.clone(),

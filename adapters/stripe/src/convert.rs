@@ -25,8 +25,8 @@ const THOUSANDTHS: &str = "BHD JOD KWD OMR TND";
 const PADDED: &str = "ISK UGX";
 
 /// The currencies that Stripe takes.
-pub(crate) fn currencies() -> Vec<Currency> {
-    TAKEN.split_whitespace().filter_map(|code| Currency::parse(code).ok()).collect()
+pub(crate) fn presented() -> Vec<&'static str> {
+    TAKEN.split_whitespace().collect()
 }
 
 /// How many decimals Stripe's numbers of a currency have, and of what they are multiples.
@@ -153,8 +153,8 @@ mod tests {
 
     #[test]
     fn every_listed_currency_is_one() {
-        assert_eq!(currencies().len(), TAKEN.split_whitespace().count());
-        let taken = |list: &str| list.split_whitespace().all(|code| currencies().iter().any(|currency| currency.code() == code));
+        assert!(presented().iter().all(|code| Currency::parse(code).is_ok_and(|currency| currency.code() == *code)));
+        let taken = |list: &str| list.split_whitespace().all(|code| presented().contains(&code));
         assert!(taken(WHOLE) && taken(THOUSANDTHS) && taken(PADDED));
     }
 

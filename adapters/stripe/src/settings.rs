@@ -1,15 +1,15 @@
 //! An instance's settings and secrets, read once.
 
 use domain::Currency;
-use gateway_http::{Url, Usual, base_url};
+use gateway_http::{Secrets, Url, Usual, base_url, currencies, settings};
 use port::{
     AmountLimits, Capabilities, CaptureMode, Currencies, GatewayError, Idempotency, IdempotencyKey, InstanceConfig, Lookup, Mode,
-    PartialCapture, RefundSupport, WebhookSupport,
+    PartialCapture, RefundSupport, VoidSupport, WebhookSupport,
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
-use crate::convert;
+use crate::{ADAPTER, convert};
 
 /// The version of Stripe's API whose answers this adapter reads; sent with each call, whatever the account's own is.
 pub const API_VERSION: &str = "2024-06-20";
@@ -56,41 +56,20 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    pub(crate) fn read(config: InstanceConfig) -> Result<Self, GatewayError> {
+    pub(crate) fn read(mut config: InstanceConfig) -> Result<Self, GatewayError> {
         let base_url = base_url(&config, USUAL)?;
-        let written: Written = serde_json::from_value(config.settings.into()).map_err(|error| {
-            let known = "display_name, flow, currencies, payment_method_types, api_version";
-            GatewayError::config("settings", format!("{error}; stripe has {known}"))
-        })?;
-        let currencies = match written.currencies {
-            None => convert::currencies(),
-            Some(codes) => codes.iter().map(|code| taken(code)).collect::<Result<_, _>>()?,
-        };
-        let mut secrets = config.secrets;
-        let api_key = secrets.remove("api_key").ok_or_else(|| {
-            GatewayError::config("api_key", "is missing: name where the secret key is, such as { env = \"STRIPE_API_KEY\" }")
-        })?;
+        let known = "display_name, flow, currencies, payment_method_types, api_version";
+        let written: Written = settings(&mut config, ADAPTER, known)?;
+        let presented = convert::presented();
+        let currencies = currencies(written.currencies.as_deref(), &presented, "Stripe", &presented)?;
+        let mut secrets = Secrets::of(&mut config, ADAPTER, &["api_key", "webhook_secret", "webhook_secret_previous"]);
+        let api_key = secrets.required("api_key", "name where the secret key is, such as { env = \"STRIPE_API_KEY\" }")?;
         check_key(api_key.expose_secret(), config.mode)?;
-        let mut webhook_secrets = Vec::new();
-        for name in ["webhook_secret", "webhook_secret_previous"] {
-            match secrets.remove(name) {
-                Some(secret) if secret.expose_secret().trim().is_empty() => return Err(GatewayError::config(name, "must not be empty")),
-                Some(secret) => webhook_secrets.push(secret),
-                None if name == "webhook_secret" => {
-                    return Err(GatewayError::config(
-                        name,
-                        "is missing: Stripe shows it, as whsec_…, where the webhook's address is entered; without it no report can be believed",
-                    ));
-                }
-                None => {}
-            }
-        }
-        if let Some(unknown) = secrets.into_keys().next() {
-            return Err(GatewayError::config(
-                unknown,
-                "is no secret of stripe, which has api_key, webhook_secret and webhook_secret_previous",
-            ));
-        }
+        let webhook_secrets = secrets.rotated(
+            "webhook_secret",
+            "Stripe shows it, as whsec_…, where the webhook's address is entered; without it no report can be believed",
+        )?;
+        secrets.done()?;
         Ok(Self {
             id: config.id,
             mode: config.mode,
@@ -112,7 +91,7 @@ impl Settings {
             captures: vec![CaptureMode::Automatic, CaptureMode::Manual],
             partial_capture: PartialCapture::ReleasesRest,
             multiple_capture: false,
-            void: true,
+            void: VoidSupport::Uncaptured,
             refund: RefundSupport::Partial,
             refund_window_days: None,
             currencies: Currencies::Only(self.currencies.clone()),
@@ -129,15 +108,6 @@ impl Settings {
             async_confirmation: true,
             disputes: true,
         }
-    }
-}
-
-fn taken(code: &str) -> Result<Currency, GatewayError> {
-    let currency = Currency::parse(code).map_err(|error| GatewayError::config("currencies", error.to_string()))?;
-    if convert::currencies().contains(&currency) {
-        Ok(currency)
-    } else {
-        Err(GatewayError::config("currencies", format!("Stripe takes no {currency}")))
     }
 }
 

@@ -22,6 +22,8 @@ pub enum Fault {
     None,
     /// The answer comes so much later; the call is forwarded at once.
     Delay(Duration),
+    /// The call waits so long, and is never forwarded.
+    Stall(Duration),
     /// The connection is reset before the call is forwarded.
     ResetBefore,
     /// The call is forwarded, then the connection is reset instead of answering.
@@ -185,6 +187,10 @@ async fn serve(mut client: TcpStream, upstream: SocketAddr, fault: (Calls, Fault
             let answer = forward().await?;
             tokio::time::sleep(time).await;
             answer
+        }
+        Fault::Stall(time) => {
+            tokio::time::sleep(time).await;
+            return client.set_zero_linger();
         }
         Fault::ResetBefore => return client.set_zero_linger(),
         Fault::ResetAfter => {

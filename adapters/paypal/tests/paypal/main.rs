@@ -8,16 +8,16 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bursar_paypal::{PayPal, PayPalFactory};
 use chrono::{DateTime, Utc};
-use domain::{Currency, Money, PaymentId, RefundId};
+use domain::{Money, PaymentId, RefundId};
 use double::{CLIENT, CLIENT_SECRET, Double, WEBHOOK, headers};
 use port::{
-    Buyer, CaptureMode, DeclineCategory, DisputeStatus, GatewayError, GatewayFactory, InstanceConfig, Mode, NextAction, Notification,
-    Observation, OpContext, PaymentGateway, PaymentRef, PaymentStatus, RawWebhook, RefundRequest, ReturnQuery, Snapshot, StartPayment,
-    Started, WebhookError,
+    CaptureMode, DeclineCategory, DisputeStatus, GatewayError, GatewayFactory, InstanceConfig, Mode, NextAction, Notification, Observation,
+    OpContext, PaymentGateway, PaymentRef, PaymentStatus, RawWebhook, RefundRequest, ReturnQuery, StartPayment, Started, WebhookError,
 };
-use serde_json::{Value, json};
-use testkit::conformance::{self, Act, Credentials, Harness, Key, Scenario, Wire};
+use serde_json::json;
+use testkit::conformance::{Act, Credentials, Harness, Key, Scenario, Wire};
 use testkit::fault::{Fault, FaultProxy};
+use testkit::play::{self, at, changed, money, seen};
 use uuid::Uuid;
 
 fn config(base: &str) -> InstanceConfig {
@@ -176,15 +176,11 @@ impl Harness for Player {
     }
 
     fn of_unknown_kind(&self, body: &[u8]) -> Option<Vec<u8>> {
-        let mut event: Value = serde_json::from_slice(body).ok()?;
-        event["event_type"] = "MOON.ROSE".into();
-        Some(event.to_string().into_bytes())
+        changed(body, |event| event["event_type"] = "MOON.ROSE".into())
     }
 
     fn in_other_bytes(&self, body: &[u8]) -> Option<Vec<u8>> {
-        let mut event: Value = serde_json::from_slice(body).ok()?;
-        event["zażółć"] = json!({ "東京": "https://a.example/b" });
-        Some(serde_json::to_string_pretty(&event).ok()?.replace('\n', "\r\n").replace('/', "\\/").into_bytes())
+        play::in_other_bytes(body)
     }
 
     fn secrets(&self) -> Vec<String> {
@@ -192,44 +188,12 @@ impl Harness for Player {
     }
 }
 
-fn at(seconds: i64) -> DateTime<Utc> {
-    DateTime::from_timestamp(1_800_000_000 + seconds, 0).expect("an instant")
-}
-
 fn context() -> OpContext {
     OpContext::new("operation", at(0))
 }
 
-fn money(minor: i64, code: &str) -> Money {
-    Money::new(minor, Currency::parse(code).expect("a currency"))
-}
-
 fn request(amount: Money) -> StartPayment {
-    let payment_id = PaymentId::new(Uuid::now_v7());
-    StartPayment {
-        payment_id,
-        order_reference: "B-2041-K".to_owned(),
-        amount,
-        description: "Ł".repeat(200),
-        buyer: Buyer { email: Some("buyer@learner.example".to_owned()), language: Some("pl-PL".to_owned()), ..Buyer::default() },
-        return_url: format!("http://127.0.0.1:8080/payments/{payment_id}/return"),
-        cancel_url: format!("http://127.0.0.1:8080/payments/{payment_id}/return"),
-        webhook_url: "http://127.0.0.1:8080/webhooks/paypal".to_owned(),
-        capture: CaptureMode::Automatic,
-        lines: Vec::new(),
-        expires_at: None,
-        token: None,
-    }
-}
-
-fn seen(observations: &[Observation]) -> &Snapshot {
-    observations
-        .iter()
-        .find_map(|observation| match observation {
-            Observation::Payment { snapshot, .. } => Some(snapshot),
-            _ => None,
-        })
-        .expect("the payment itself")
+    StartPayment { description: "Ł".repeat(200), ..play::request(amount, "paypal") }
 }
 
 #[tokio::test]
@@ -427,13 +391,8 @@ async fn settings_that_cannot_work_are_refused_by_name() {
 
 #[tokio::test]
 async fn the_conformance_suite_passes() {
-    let player = Player::new().await;
-    let report = conformance::run(&player).await;
-    println!("{report}");
-    assert_eq!(report.failures(), Vec::<&conformance::Row>::new());
-    let expected: Vec<u8> = [1..=3, 6..=6, 8..=25, 27..=33, 36..=38, 41..=43, 45..=45, 47..=47, 49..=50].into_iter().flatten().collect();
-    assert_eq!(report.passed(), expected);
-    assert_eq!(report.kept_in(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/gateways.md"), "paypal"), Ok(()));
+    let expected = [1..=3, 6..=6, 8..=33, 36..=38, 41..=43, 45..=45, 47..=47, 49..=50];
+    play::passes(&Player::new().await, "paypal", expected).await;
 }
 
 /// What the double signs and the adapter accepts, PayPal's own library accepts too, and refuses when a byte is another.
@@ -450,7 +409,6 @@ print(WebhookEvent._get_expected_sig(name, time, webhook, body))
 print(WebhookEvent._is_common_name_valid(certificate))
 print(WebhookEvent._verify_signature(name, time, webhook, body, certificate, signature, 'sha256WithRSAEncryption'))
 ";
-    let peers = std::env::var("BURSAR_PEERS").expect("BURSAR_PEERS names where libraries of others are installed: run scripts/peers");
     let player = Player::new().await;
     let body = r#"{"id":"WH-1","event_type":"PAYMENT.CAPTURE.COMPLETED","summary":"Zapłata 5 €"}"#;
     let sent = headers(body.as_bytes(), WEBHOOK, &player.certificate("CERT-GOOD"));
@@ -459,12 +417,29 @@ print(WebhookEvent._verify_signature(name, time, webhook, body, certificate, sig
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/paypal/certs/good.pem");
         let (name, time, signature) =
             (value("paypal-transmission-id"), value("paypal-transmission-time"), value("paypal-transmission-sig"));
-        let mut command = std::process::Command::new(format!("{peers}/bin/python"));
-        let output = command.args(["-c", PROGRAM, &name, &time, WEBHOOK, &body, &signature, path]).output().expect("Python is installed");
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(text.starts_with(&format!("{name}|{time}|{WEBHOOK}|")), "{text}{}", String::from_utf8_lossy(&output.stderr));
+        let arguments = [name.as_str(), &time, WEBHOOK, &body, &signature, path].map(str::to_owned);
+        let text = play::python(PROGRAM, &arguments);
+        assert!(text.starts_with(&format!("{name}|{time}|{WEBHOOK}|")), "{text}");
         assert!(text.contains("\nTrue\n") && text.trim_end().ends_with(if genuine { "True" } else { "False" }), "{text}");
         let webhook = RawWebhook { headers: sent.clone(), query: String::new(), body: body.into_bytes(), received_at: at(0) };
         assert_eq!(player.gateway.receive_webhook(&context(), webhook).await.is_ok(), genuine);
     }
+}
+
+/// The checks of access tokens and of what is declared see their faults.
+#[tokio::test]
+async fn the_suite_sees_each_fault_of_an_adapter() {
+    let seen = testkit::twist::each_fault_is_seen(&Player::new().await).await;
+    assert!([16, 24, 26, 31].iter().all(|number| seen.contains(number)), "{seen:?}");
+}
+
+/// The same adapter at PayPal's sandbox.
+#[tokio::test]
+#[ignore = "needs the network and an account: BURSAR_PAYPAL_CLIENT_ID, BURSAR_PAYPAL_CLIENT_SECRET"]
+async fn payments_against_the_real_paypal() {
+    let mut config = config("https://api-m.sandbox.paypal.com");
+    config.settings.remove("certificate_authority");
+    config.settings.insert("client_id".to_owned(), play::credential("BURSAR_PAYPAL_CLIENT_ID").into());
+    config.secrets.insert("client_secret".to_owned(), play::credential("BURSAR_PAYPAL_CLIENT_SECRET").into());
+    play::begins(&PayPal::new(config).expect("good settings"), money(1_999, "EUR")).await;
 }

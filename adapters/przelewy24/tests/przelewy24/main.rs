@@ -7,16 +7,16 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bursar_przelewy24::{Przelewy24, Przelewy24Factory};
 use chrono::{DateTime, Utc};
-use domain::{Currency, Money, PaymentId, RefundId};
+use domain::{PaymentId, RefundId};
 use double::{API_KEY, CRC, Double, MERCHANT, PREVIOUS_CRC, Refunding, signed};
 use port::{
-    Buyer, CaptureMode, Found, GatewayError, GatewayFactory, InstanceConfig, Mode, NextAction, Notification, Observation, OpContext,
-    PaymentGateway, PaymentRef, PaymentStatus, RawWebhook, RefundRequest, RefundStatus, ReturnQuery, Snapshot, StartPayment, Started,
-    WebhookError,
+    Found, GatewayError, GatewayFactory, InstanceConfig, Mode, NextAction, Notification, Observation, OpContext, PaymentGateway,
+    PaymentRef, PaymentStatus, RawWebhook, RefundRequest, RefundStatus, ReturnQuery, StartPayment, Started, WebhookError,
 };
 use serde_json::{Value, json};
-use testkit::conformance::{self, Act, Credentials, Harness, Key, Scenario, Wire};
+use testkit::conformance::{Act, Credentials, Harness, Key, Scenario, Wire};
 use testkit::fault::FaultProxy;
+use testkit::play::{self, at, money, python, seen};
 use uuid::Uuid;
 
 fn config(base: &str) -> InstanceConfig {
@@ -169,9 +169,7 @@ impl Harness for Player {
     }
 
     fn in_other_bytes(&self, body: &[u8]) -> Option<Vec<u8>> {
-        let mut notice: Value = serde_json::from_slice(body).ok()?;
-        notice["zażółć"] = json!({ "東京": "https://a.example/b" });
-        Some(serde_json::to_string_pretty(&notice).ok()?.replace('\n', "\r\n").replace('/', "\\/").into_bytes())
+        play::in_other_bytes(body)
     }
 
     fn secrets(&self) -> Vec<String> {
@@ -179,44 +177,14 @@ impl Harness for Player {
     }
 }
 
-fn at(seconds: i64) -> DateTime<Utc> {
-    DateTime::from_timestamp(1_800_000_000 + seconds, 0).expect("an instant")
-}
-
 fn context() -> OpContext {
     OpContext::new("operation", at(0))
 }
 
-fn money(minor: i64, code: &str) -> Money {
-    Money::new(minor, Currency::parse(code).expect("a currency"))
-}
-
 fn request(minor: i64) -> StartPayment {
-    let payment_id = PaymentId::new(Uuid::now_v7());
-    StartPayment {
-        payment_id,
-        order_reference: "B-2041-K".to_owned(),
-        amount: money(minor, "PLN"),
-        description: "Kurs „Żółw i łódź” / 1".to_owned(),
-        buyer: Buyer { email: Some("buyer@learner.example".to_owned()), language: Some("sv-SE".to_owned()), ..Buyer::default() },
-        return_url: format!("http://127.0.0.1:8080/payments/{payment_id}/return"),
-        cancel_url: format!("http://127.0.0.1:8080/payments/{payment_id}/return"),
-        webhook_url: "http://127.0.0.1:8080/webhooks/p24".to_owned(),
-        capture: CaptureMode::Automatic,
-        lines: Vec::new(),
-        expires_at: Some(at(30 * 60)),
-        token: None,
-    }
-}
-
-fn seen(observations: &[Observation]) -> &Snapshot {
-    observations
-        .iter()
-        .find_map(|observation| match observation {
-            Observation::Payment { snapshot, .. } => Some(snapshot),
-            _ => None,
-        })
-        .expect("the payment itself")
+    let mut request = play::request(money(minor, "PLN"), "p24");
+    (request.buyer.language, request.expires_at) = (Some("sv-SE".to_owned()), Some(at(30 * 60)));
+    request
 }
 
 #[tokio::test]
@@ -235,10 +203,17 @@ async fn a_registration_says_what_the_gateway_needs_and_leads_to_its_page() {
     assert_eq!(registered["urlStatus"], "http://127.0.0.1:8080/webhooks/p24");
     assert_eq!(started.reference.as_str(), format!("{}:1999:PLN", request.payment_id));
 
-    let mut nameless = self::request(100);
-    nameless.buyer.email = None;
-    let answer = player.start(&nameless).await;
-    assert!(matches!(answer, Err(GatewayError::InvalidRequest { field: "buyer.email", .. })), "{answer:?}");
+    let mut long = self::request(100);
+    long.buyer.name = Some("Ł".repeat(41));
+    long.buyer.email = Some(format!("{}@learner.example", "b".repeat(34)));
+    player.start(&long).await.expect("a name is cut, and fifty characters are an address");
+    assert_eq!(player.double.books().sessions[&long.payment_id.to_string()].registered["client"], "Ł".repeat(40));
+    for email in [None, Some(format!("{}@learner.example", "b".repeat(35)))] {
+        let mut refused = self::request(100);
+        refused.buyer.email = email;
+        let answer = player.start(&refused).await;
+        assert!(matches!(answer, Err(GatewayError::InvalidRequest { field: "buyer.email", .. })), "{answer:?}");
+    }
 }
 
 /// The money of a payment that was not verified is an advance, and asking makes it no more than that.
@@ -395,22 +370,8 @@ async fn settings_that_cannot_work_are_refused_by_name() {
 
 #[tokio::test]
 async fn the_conformance_suite_passes() {
-    let player = Player::new().await;
-    let report = conformance::run(&player).await;
-    println!("{report}");
-    assert_eq!(report.failures(), Vec::<&conformance::Row>::new());
-    let expected: Vec<u8> = [1..=3, 6..=15, 17..=21, 23..=23, 27..=33, 35..=39, 42..=43, 47..=47, 49..=50].into_iter().flatten().collect();
-    assert_eq!(report.passed(), expected);
-    assert_eq!(report.kept_in(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/gateways.md"), "przelewy24"), Ok(()));
-}
-
-/// Runs a program of a foreign library's, installed by `scripts/peers`.
-fn python(program: &str, arguments: &[String]) -> String {
-    let peers = std::env::var("BURSAR_PEERS").expect("BURSAR_PEERS names where libraries of others are installed: run scripts/peers");
-    let mut command = std::process::Command::new(format!("{peers}/bin/python"));
-    let output = command.args(["-c", program]).args(arguments).output().expect("Python is installed: run scripts/peers");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    let expected = [1..=3, 6..=15, 17..=21, 23..=23, 27..=33, 35..=39, 42..=43, 47..=47, 49..=50];
+    play::passes(&Player::new().await, "przelewy24", expected).await;
 }
 
 /// The client of python-getpaid, for the double at the address in its first argument.
@@ -475,4 +436,16 @@ asyncio.run(main())"
     let told = tokio::task::spawn_blocking(move || python(&rest, &arguments)).await.expect("it runs");
     assert_eq!(told, "1 2 1999");
     assert_eq!(player.double.books().sessions[&session].verifications, 1);
+}
+
+/// The same adapter at Przelewy24's sandbox.
+#[tokio::test]
+#[ignore = "needs the network and an account: BURSAR_P24_MERCHANT_ID, BURSAR_P24_API_KEY, BURSAR_P24_CRC"]
+async fn payments_against_the_real_przelewy24() {
+    let mut config = config("https://sandbox.przelewy24.pl");
+    config.settings.insert("merchant_id".to_owned(), play::credential("BURSAR_P24_MERCHANT_ID").parse::<u64>().expect("a number").into());
+    for (name, variable) in [("api_key", "BURSAR_P24_API_KEY"), ("crc", "BURSAR_P24_CRC")] {
+        config.secrets.insert(name.to_owned(), play::credential(variable).into());
+    }
+    play::begins(&Przelewy24::new(config).expect("good settings"), money(1_999, "PLN")).await;
 }

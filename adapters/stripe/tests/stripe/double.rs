@@ -539,6 +539,11 @@ impl World {
         self.report_of(payment, "charge.dispute.created", &dispute);
     }
 
+    /// How many charges there are, and how many refunds of them.
+    pub fn movements(&self) -> (usize, usize) {
+        (self.charges.len(), self.refunds.len())
+    }
+
     /// The bank decides.
     pub fn end_dispute(&mut self, payment: &str, id: &str, status: &str) {
         let dispute = self.disputes.get_mut(id).expect("it was opened");

@@ -1,6 +1,8 @@
 //! Capture, void, refund: what is declared works, what is not declared is not supported, and sums never exceed what was taken.
 
-use port::{CaptureMode, Found, GatewayError, PartialCapture, PaymentStatus, RefundQuery, RefundStatus, RefundSupport};
+use port::{
+    CaptureMode, Found, GatewayError, PartialCapture, PaymentStatus, RefundQuery, RefundStatus, RefundSupport, StartPayment, VoidSupport,
+};
 
 use super::wire::with_fault;
 use super::{Act, Check, Entry, Kit, Played, Scenario, Stop, ensure, entries, good, skip};
@@ -21,8 +23,7 @@ async fn authorised(kit: &Kit<'_>, minor: i64) -> Result<Played, Stop> {
     if !kit.capabilities.captures.contains(&CaptureMode::Manual) {
         return skip("nothing can be reserved at this gateway");
     }
-    let mut request = kit.scripted(Scenario::Approve, kit.amount(minor))?;
-    request.capture = CaptureMode::Manual;
+    let request = StartPayment { capture: CaptureMode::Manual, ..kit.scripted(Scenario::Approve, kit.amount(minor))? };
     let started = good("start", kit.start(&request).await)?;
     let played = Kit::played(request, started);
     if played.started.snapshot.status != PaymentStatus::Authorised {
@@ -35,16 +36,24 @@ async fn authorised(kit: &Kit<'_>, minor: i64) -> Result<Played, Stop> {
 }
 
 async fn partial_capture(kit: &Kit<'_>) -> Check {
+    let played = authorised(kit, 10_000).await?;
     if kit.capabilities.partial_capture == PartialCapture::None {
+        let answer = kit.gateway.capture(&kit.once(), played.reference(), kit.amount(4_000), true).await;
+        ensure!(matches!(answer, Err(GatewayError::InvalidRequest { .. })), "a part, which is not declared: {answer:?}");
+        ensure!(kit.fetch(&played).await?.totals.captured.is_zero(), "a refused capture took something");
         return skip("only the whole can be captured at this gateway");
     }
-    let played = authorised(kit, 10_000).await?;
     let first = kit.once();
     for attempt in ["first", "repeated"] {
         let snapshot = good(attempt, kit.gateway.capture(&first, played.reference(), kit.amount(4_000), false).await)?;
         ensure!(snapshot.totals.captured.minor == 4_000, "{attempt}: {:?}", snapshot.totals);
     }
     let second = kit.gateway.capture(&kit.once(), played.reference(), kit.amount(6_000), true).await;
+    ensure!(
+        kit.capabilities.multiple_capture == second.is_ok(),
+        "several captures: declared {}, answered {second:?}",
+        kit.capabilities.multiple_capture
+    );
     match kit.capabilities.partial_capture {
         PartialCapture::KeepsRest => {
             let snapshot = good("the rest", second)?;
@@ -71,14 +80,16 @@ async fn over_capture(kit: &Kit<'_>) -> Check {
 }
 
 async fn void(kit: &Kit<'_>) -> Check {
-    if !kit.capabilities.void {
+    if kit.capabilities.void == VoidSupport::None {
         return skip("nothing can be given up at this gateway");
     }
-    let waiting = kit.play(Scenario::Redirect, kit.amount(1_000)).await?;
-    let operation = kit.once();
-    for attempt in ["first", "repeated"] {
-        let snapshot = good(attempt, kit.gateway.void(&operation, waiting.reference()).await)?;
-        ensure!(snapshot.status == PaymentStatus::Cancelled && snapshot.totals.captured.is_zero(), "{attempt}: {snapshot:?}");
+    if kit.capabilities.void == VoidSupport::Uncaptured {
+        let waiting = kit.play(Scenario::Redirect, kit.amount(1_000)).await?;
+        let operation = kit.once();
+        for attempt in ["first", "repeated"] {
+            let snapshot = good(attempt, kit.gateway.void(&operation, waiting.reference()).await)?;
+            ensure!(snapshot.status == PaymentStatus::Cancelled && snapshot.totals.captured.is_zero(), "{attempt}: {snapshot:?}");
+        }
     }
     if kit.capabilities.captures.contains(&CaptureMode::Manual) {
         let reserved = authorised(kit, 1_000).await?;
@@ -114,10 +125,12 @@ async fn arrive(kit: &Kit<'_>, played: &Played, refund: port::RefundSnapshot) ->
 }
 
 async fn partial_refunds(kit: &Kit<'_>) -> Check {
+    let played = refundable(kit, Scenario::Approve, 10_000).await?;
     if kit.capabilities.refund == RefundSupport::WholeOnly {
+        let answer = kit.refund(&kit.refund_request(&played, 4_000)).await;
+        ensure!(matches!(answer, Err(GatewayError::InvalidRequest { .. })), "a part, which is not declared: {answer:?}");
         return skip("only the whole can be refunded at this gateway");
     }
-    let played = refundable(kit, Scenario::Approve, 10_000).await?;
     for minor in [6_000, 4_000] {
         let request = kit.refund_request(&played, minor);
         let first = good("refund", kit.refund(&request).await)?;
@@ -205,11 +218,12 @@ async fn declared(kit: &Kit<'_>) -> Check {
     agrees("find", capabilities.lookup.finds(), gateway.find(&kit.once(), played.id()).await.err())?;
     let manual = capabilities.captures.contains(&CaptureMode::Manual);
     agrees("capture", manual, gateway.capture(&kit.once(), reference, kit.amount(1_000), true).await.err())?;
-    if !manual {
-        let mut request = kit.request(kit.amount(1_000));
-        request.capture = CaptureMode::Manual;
+    for mode in [CaptureMode::Automatic, CaptureMode::Manual] {
+        let request = StartPayment { capture: mode, ..kit.scripted(Scenario::Redirect, kit.amount(1_000))? };
         let answer = kit.start(&request).await;
-        ensure!(matches!(answer, Err(GatewayError::InvalidRequest { .. })), "a start with manual capture: {answer:?}");
+        let declared = capabilities.captures.contains(&mode);
+        let agreed = matches!((&answer, declared), (Ok(_), true) | (Err(GatewayError::InvalidRequest { .. }), false));
+        ensure!(agreed, "a start with {mode:?} capture: declared {declared}, {answer:?}");
     }
     agrees("refund", capabilities.refund != RefundSupport::None, kit.refund(&kit.refund_request(&played, 1)).await.err())?;
     let request = kit.refund_request(&played, 1);
@@ -218,7 +232,13 @@ async fn declared(kit: &Kit<'_>) -> Check {
     agrees("fetch_refund", reads_refunds, gateway.fetch_refund(&kit.once(), &query).await.err())?;
     let back = port::ReturnQuery { payment_id: played.id(), reference: Some(reference.clone()), query: String::new() };
     agrees("complete_return", capabilities.redirect, gateway.complete_return(&kit.once(), back).await.err())?;
-    agrees("void", capabilities.void, gateway.void(&kit.once(), reference).await.err())?;
+    let waiting = capabilities.void == VoidSupport::Uncaptured;
+    agrees("void of a payment that waits", waiting, gateway.void(&kit.once(), reference).await.err())?;
+    if manual {
+        let reserved = authorised(kit, 1_000).await?;
+        let any = capabilities.void != VoidSupport::None;
+        agrees("void of a reservation", any, gateway.void(&kit.once(), reserved.reference()).await.err())?;
+    }
     let webhook = port::RawWebhook { headers: Vec::new(), query: String::new(), body: Vec::new(), received_at: kit.now() };
     let answer = gateway.receive_webhook(&kit.once(), webhook).await;
     let webhooks = capabilities.webhooks != port::WebhookSupport::None;
