@@ -573,6 +573,27 @@ async fn c23_refunds_never_add_up_to_more_than_was_paid() {
     }
 }
 
+/// A line of another order is none of this one's; one key is one refund, and with another amount it is refused.
+#[tokio::test]
+async fn c23_a_refund_is_of_the_orders_own_lines_and_once_for_each_key() {
+    let shop = TestApp::new().await;
+    shop.shelf("L-1", "100.00", &["Rust"]).await;
+    let first = placed(&shop, &ready_for(&shop, &["L-1"], "ann@example.test").await, "approve", "100.00").await;
+    let other = placed(&shop, &ready_for(&shop, &["L-1"], "bo@example.test").await, "approve", "100.00").await;
+    let operator = shop.operator();
+    let usd = |amount: &str| json!({ "amount": amount, "currency": "USD" });
+    let of = |line: &Value, key: &str| json!({ "input": { "orderId": first["id"], "lines": [{ "orderLineId": line, "amount": usd("5.00") }], "reason": "asked", "idempotencyKey": key } });
+    let refused = shop.refused(&operator, REFUND, of(&other["lines"][0]["id"], "foreign")).await;
+    assert_eq!(refused.len(), 1, "{refused:?}");
+    let whole =
+        |amount: &str| json!({ "input": { "orderId": first["id"], "amount": usd(amount), "reason": "asked", "idempotencyKey": "once" } });
+    for _ in 0..2 {
+        let order = shop.ok(&operator, REFUND, whole("5.00")).await["orderRefund"]["order"].clone();
+        assert_eq!(order["refundable"]["amount"], "95.00");
+    }
+    assert_eq!(shop.refused(&operator, REFUND, whole("6.00")).await[0].0, "IDEMPOTENCY_MISMATCH");
+}
+
 /// c23: what a buyer disputes at the bank cannot be refunded as well.
 #[tokio::test]
 async fn c23_a_disputed_amount_is_not_refundable() {

@@ -104,9 +104,12 @@ impl TestApp {
         Arc::new(app)
     }
 
-    /// Runs the jobs that are due, to the end.
+    /// Runs the jobs that are due, to the end. Whoever paid then has what they paid for, and nobody else does, whatever the story is.
     pub async fn jobs(&self) {
         self.app.run_due_jobs().await.expect("the jobs run");
+        let paid = self.app.paid_not_given(&self.operator()).await.expect("the orders are read");
+        let given = self.app.given_not_paid(&self.operator()).await.expect("the grants are read");
+        assert!(paid.is_empty() && given.is_empty(), "paid and not given: {paid:#?}\ngiven and not paid: {given:#?}");
     }
 
     /// Delivers the webhooks that the sandbox owes, and applies them; gives how many there were.

@@ -201,6 +201,7 @@ impl Twist {
         let capabilities = harness.gateway().descriptor().capabilities;
         match self {
             Self::DeclaresFind => !capabilities.lookup.finds(),
+            Self::AnyCurrency => capabilities.currencies != Currencies::Any,
             Self::HidesReservations => capabilities.captures.contains(&CaptureMode::Manual),
             Self::HidesVoid => capabilities.void != VoidSupport::None,
             Self::HidesRefunds => capabilities.refund != RefundSupport::None,
@@ -421,10 +422,8 @@ impl PaymentGateway for Crooked {
             Twist::TakesNothing if request.amount.minor <= 0 => request.amount.minor = 100,
             Twist::Rounds => request.amount.minor -= request.amount.minor % 100,
             Twist::Late => {
-                let left = ctx.remaining();
-                if !left.is_zero() {
-                    ctx = ctx.with_budget(left + Duration::from_secs(2));
-                }
+                let later = ctx.remaining() + Duration::from_secs(2);
+                ctx = ctx.with_budget(later);
             }
             _ => {}
         }
