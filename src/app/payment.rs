@@ -222,9 +222,20 @@ impl App {
         };
         if unheard && !recognised {
             // The gateway would make a second payment; whether an earlier call arrived has to be found out by asking.
-            let why = json!({ "why": "asked, and no answer came before the program ended" });
-            self.settle_payment(id, News::status(Road::Reply, PaymentStatus::Unknown, why)).await?;
-            return Ok(Ran::Done);
+            let found = if capabilities.lookup.finds() { instance.gateway.find(&ctx, id).await } else { Ok(Found::CannotTell) };
+            match found {
+                Ok(Found::Present(Located { reference, snapshot })) => {
+                    self.settle_found(instance, &attempt, reference, snapshot).await?;
+                    return Ok(Ran::Done);
+                }
+                // Nothing that was sent before can turn up any more.
+                Ok(Found::Absent) if capabilities.visibility_delay.is_zero() => {}
+                Ok(Found::Absent | Found::CannotTell) | Err(_) => {
+                    let why = json!({ "why": "asked, and no answer came before the program ended" });
+                    self.settle_payment(id, News::status(Road::Reply, PaymentStatus::Unknown, why)).await?;
+                    return Ok(Ran::Done);
+                }
+            }
         }
         let request = self.start_request(instance, &order, &attempt).await?;
         match instance.gateway.start(&ctx, request).await {

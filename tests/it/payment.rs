@@ -453,6 +453,30 @@ async fn what_would_be_done_twice_is_not_sent_again() {
     }
 }
 
+/// Where the operation's id may be forgotten, what is there is taken up, and what is not is sent again only where nothing can turn up any more.
+#[tokio::test]
+async fn what_may_be_forgotten_is_looked_for_first() {
+    for (charged, visible, status, sent) in
+        [(true, 0, "CAPTURED", 1), (true, 60, "CAPTURED", 1), (false, 0, "REQUIRES_ACTION", 2), (false, 60, "UNKNOWN", 1)]
+    {
+        let shop = Shop::open_with(|capabilities| {
+            capabilities.lookup = Lookup::ByMerchantReference;
+            capabilities.idempotency.start = IdempotencyKey::None;
+            capabilities.visibility_delay = std::time::Duration::from_secs(visible);
+        })
+        .await;
+        shop.books().refuses = Some(GatewayError::Unavailable("down".into()));
+        let order = shop.place("forgotten").await;
+        shop.books().refuses = None;
+        if charged {
+            charged_unheard(&shop, &order);
+        }
+        shop.test.app.start_payment(payment_of(&order), 3).await.expect("it is settled");
+        let now = shop.order(&order).await["payments"][0]["status"].clone();
+        assert_eq!((now, shop.books().starts.len()), (json!(status), sent), "charged: {charged}, visible after {visible} seconds");
+    }
+}
+
 /// A gateway that knows the payment and does not tell its page again would leave the buyer with nothing to do: the attempt ends, the gateway is told
 /// to close it, and another attempt pays.
 #[tokio::test]
