@@ -4,7 +4,7 @@
 //! proves: certainly not done ([`GatewayError::Unavailable`]) is told apart from sent without an answer ([`GatewayError::UnknownOutcome`]).
 //! Neither addresses with their queries nor headers nor bodies are logged.
 //!
-//! - [`base_url`]: where the gateway is, from an instance's settings; [`settings`], [`currencies`], [`Secrets`]: the rest of them.
+//! - [`base_url`]: where the gateway is, from an instance's settings; [`settings`], [`Secrets`]: the rest of them.
 //! - [`Client`], [`Nature`], [`Answer`]: a call and what came of it.
 //! - [`AccessTokens`]: an OAuth token, asked for once however many need it.
 //! - [`hex`]: signatures as text.
@@ -24,7 +24,7 @@ use reqwest::redirect::Policy;
 use serde::de::DeserializeOwned;
 
 pub use reqwest::{Method, RequestBuilder, Url};
-pub use settings::{Secrets, currencies, settings};
+pub use settings::{Secrets, settings};
 pub use token::{AccessToken, AccessTokens};
 
 /// How long a connection may take to open, whatever the deadline.

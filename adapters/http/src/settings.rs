@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use domain::Currency;
 use port::{GatewayError, InstanceConfig};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
@@ -14,32 +13,6 @@ use serde::de::DeserializeOwned;
 pub fn settings<T: DeserializeOwned>(config: &mut InstanceConfig, adapter: &str, known: &str) -> Result<T, GatewayError> {
     serde_json::from_value(std::mem::take(&mut config.settings).into())
         .map_err(|error| GatewayError::config("settings", format!("{error}; {adapter} has {known}")))
-}
-
-/// The currencies that an instance takes: those that are written, or `usual` where none are. `gateway` takes no others than `taken`.
-///
-/// # Errors
-/// [`GatewayError::Config`] on `currencies`: the list is empty, or names what is no currency or one that the gateway does not take.
-pub fn currencies<'a>(
-    written: Option<&[String]>,
-    usual: &[&'a str],
-    gateway: &str,
-    taken: &[&'a str],
-) -> Result<Vec<Currency>, GatewayError> {
-    let wrong = |why: String| GatewayError::config("currencies", why);
-    let one = |code: &str| {
-        let known = Currency::parse(code).map_err(|error| wrong(error.to_string()))?;
-        if taken.contains(&known.code()) {
-            Ok(known)
-        } else {
-            Err(wrong(format!("{gateway} does not take {known}; it takes {}", taken.join(", "))))
-        }
-    };
-    match written {
-        Some([]) => Err(wrong("must name at least one currency".to_owned())),
-        Some(codes) => codes.iter().map(|code| one(code)).collect(),
-        None => usual.iter().map(|code| one(code)).collect(),
-    }
 }
 
 /// The secrets of an instance, taken out one by one.
@@ -129,19 +102,5 @@ mod tests {
         assert_eq!(key(of(&[("key", " ")]).required("key", "ask them")), "key: must not be empty");
         assert_eq!(key(of(&[("sign", "new"), ("sign_previous", "")]).rotated("sign", "ask them")), "sign_previous: must not be empty");
         assert_eq!(key(of(&[("sgin", "x")]).done()), "sgin: is no secret of acme, which has key, sign, sign_previous");
-    }
-
-    #[test]
-    fn currencies_are_those_of_the_gateway() {
-        let taken = |written: Option<&[&str]>| {
-            let written = written.map(|codes| codes.iter().map(|code| (*code).to_owned()).collect::<Vec<_>>());
-            currencies(written.as_deref(), &["PLN"], "Acme", &["EUR", "PLN"])
-        };
-        let codes = |found: Vec<Currency>| found.iter().map(|currency| currency.code().to_owned()).collect::<Vec<_>>();
-        assert_eq!(codes(taken(None).expect("the usual")), ["PLN"]);
-        assert_eq!(codes(taken(Some(&["EUR"])).expect("one of them")), ["EUR"]);
-        assert_eq!(key(taken(Some(&[]))), "currencies: must name at least one currency");
-        assert_eq!(key(taken(Some(&["KWD"]))), "currencies: Acme does not take KWD; it takes EUR, PLN");
-        assert!(key(taken(Some(&["EURO"]))).starts_with("currencies: "));
     }
 }

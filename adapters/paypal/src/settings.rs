@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use domain::Currency;
-use gateway_http::{Secrets, Url, Usual, base_url, currencies, is_loopback, settings};
+use gateway_http::{Secrets, Url, Usual, base_url, is_loopback, settings};
 use port::{
     AmountLimits, Capabilities, CaptureMode, Currencies, GatewayError, Idempotency, IdempotencyKey, InstanceConfig, Lookup, Mode,
-    PartialCapture, RefundSupport, VoidSupport, WebhookSupport,
+    PartialCapture, RefundSupport, VoidSupport, WebhookSupport, currencies,
 };
 use secrecy::SecretString;
 use serde::Deserialize;

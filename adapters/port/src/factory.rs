@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use domain::Currency;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -68,4 +69,53 @@ pub trait GatewayFactory: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`GatewayError::Config`] naming the key that is wrong, or [`GatewayError::Unavailable`] where state of its own cannot be opened.
     async fn build(&self, config: InstanceConfig) -> Result<Arc<dyn PaymentGateway>, GatewayError>;
+}
+
+/// The currencies that an instance takes: those that are written, or `usual` where none are. `gateway` takes no others than `taken`.
+///
+/// # Errors
+/// [`GatewayError::Config`] on `currencies`: the list is empty, or names what is no currency or one that the gateway does not take.
+pub fn currencies<'a>(
+    written: Option<&[String]>,
+    usual: &[&'a str],
+    gateway: &str,
+    taken: &[&'a str],
+) -> Result<Vec<Currency>, GatewayError> {
+    let wrong = |why: String| GatewayError::config("currencies", why);
+    let one = |code: &str| {
+        let known = Currency::parse(code).map_err(|error| wrong(error.to_string()))?;
+        if taken.contains(&known.code()) {
+            Ok(known)
+        } else {
+            Err(wrong(format!("{gateway} does not take {known}; it takes {}", taken.join(", "))))
+        }
+    };
+    match written {
+        Some([]) => Err(wrong("must name at least one currency".to_owned())),
+        Some(codes) => codes.iter().map(|code| one(code)).collect(),
+        None => usual.iter().map(|code| one(code)).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn currencies_are_those_of_the_gateway() {
+        let taken = |written: Option<&[&str]>| {
+            let written = written.map(|codes| codes.iter().map(|code| (*code).to_owned()).collect::<Vec<_>>());
+            currencies(written.as_deref(), &["PLN"], "Acme", &["EUR", "PLN"])
+        };
+        let refused = |result: Result<Vec<Currency>, GatewayError>| match result {
+            Err(GatewayError::Config { key, detail }) => format!("{key}: {detail}"),
+            other => panic!("{other:?}"),
+        };
+        let codes = |found: Vec<Currency>| found.iter().map(|currency| currency.code().to_owned()).collect::<Vec<_>>();
+        assert_eq!(codes(taken(None).expect("the usual")), ["PLN"]);
+        assert_eq!(codes(taken(Some(&["EUR"])).expect("one of them")), ["EUR"]);
+        assert_eq!(refused(taken(Some(&[]))), "currencies: must name at least one currency");
+        assert_eq!(refused(taken(Some(&["KWD"]))), "currencies: Acme does not take KWD; it takes EUR, PLN");
+        assert!(refused(taken(Some(&["EURO"]))).starts_with("currencies: "));
+    }
 }

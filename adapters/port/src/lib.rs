@@ -30,7 +30,7 @@ pub use capability::{
     WebhookSupport,
 };
 pub use error::{Decline, DeclineCategory, Detail, GatewayError, WebhookError};
-pub use factory::{GatewayFactory, InstanceConfig, Mode};
+pub use factory::{GatewayFactory, InstanceConfig, Mode, currencies};
 pub use payment::{
     Buyer, CaptureMode, Found, LineSummary, Located, NextAction, PaymentRef, PaymentStatus, RedirectMethod, ReturnQuery, Snapshot,
     StartPayment, Started, Totals,

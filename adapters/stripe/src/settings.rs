@@ -1,10 +1,10 @@
 //! An instance's settings and secrets, read once.
 
 use domain::Currency;
-use gateway_http::{Secrets, Url, Usual, base_url, currencies, settings};
+use gateway_http::{Secrets, Url, Usual, base_url, settings};
 use port::{
     AmountLimits, Capabilities, CaptureMode, Currencies, GatewayError, Idempotency, IdempotencyKey, InstanceConfig, Lookup, Mode,
-    PartialCapture, RefundSupport, VoidSupport, WebhookSupport,
+    PartialCapture, RefundSupport, VoidSupport, WebhookSupport, currencies,
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
