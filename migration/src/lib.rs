@@ -24,8 +24,8 @@ mod m0017_cart_judged;
 mod m0017_event;
 mod m0019_product_credit;
 mod m0020_rental;
-mod m0026_fulfilment;
 mod m0025_payment_ip;
+mod m0026_fulfilment;
 
 /// Applies and reverts the steps.
 #[derive(Debug)]

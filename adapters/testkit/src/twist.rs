@@ -494,10 +494,10 @@ impl PaymentGateway for Crooked {
             observations.retain(|observation| !matches!(observation, Observation::Dispute { .. }));
         }
         for observation in &mut observations {
-            if let Observation::Payment { reference, snapshot, .. } = observation {
-                if self.is(Twist::EndIsEnd) && notification.reference.as_ref().is_none_or(|known| known == reference) {
-                    snapshot.status = PaymentStatus::Expired;
-                }
+            if let Observation::Payment { snapshot, .. } = observation
+                && self.is(Twist::EndIsEnd)
+            {
+                snapshot.status = PaymentStatus::Expired;
             }
         }
         if self.is(Twist::FirstImpression) {
