@@ -144,10 +144,10 @@ impl App {
                     instance.id.clone(),
                     total,
                     method_token(method.token.clone())?,
-                    caller.address,
                     return_url(&self.shop, method.return_url.as_deref())?,
                     now,
                 );
+                let attempt = Payment { buyer_ip: caller.address, ..attempt };
                 store::payment::insert(&txn, &attempt).await?;
                 self.enqueue(&txn, &Job::StartPayment { payment: attempt.id.uuid() }, order.id.uuid(), now).await?;
                 if let Some(at) = order.lapses_at {
@@ -276,8 +276,8 @@ impl App {
         self.end_attempts(&txn, &order, &attempts, &ends).await?;
         let number = attempts.iter().map(|attempt| attempt.attempt).max().unwrap_or(0) + 1;
         let back = return_url(&self.shop, method.return_url.as_deref())?;
-        let attempt =
-            new_attempt(id, number, instance.id.clone(), order.totals.total, method_token(method.token)?, caller.address, back, now);
+        let attempt = new_attempt(id, number, instance.id.clone(), order.totals.total, method_token(method.token)?, back, now);
+        let attempt = Payment { buyer_ip: caller.address, ..attempt };
         store::payment::insert(&txn, &attempt).await?;
         let lapse = lapses_at_after_retry(order.lapses_at.unwrap_or(now), now, instance.unpaid_for);
         store::order::set_lapse(&txn, id, lapse).await?;

@@ -3,8 +3,6 @@
 //! Always true here: the attempt is on record before the gateway is asked, no transaction is open while it is asked, and an answer that is heard
 //! twice, late or out of order leads to the same state.
 
-use std::net::IpAddr;
-
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::event::EventKind;
 use domain::order::{self as rule, OrderEvent, OrderStatus, PaidBy, Settle, SettleFacts};
@@ -415,10 +413,11 @@ impl App {
     async fn settle_found(&self, instance: &Instance, attempt: &Payment, reference: PaymentRef, snapshot: Snapshot) -> Result<()> {
         let capabilities = instance.gateway.descriptor().capabilities;
         let actionless = snapshot.status == port::PaymentStatus::RequiresAction && attempt.next_action.is_none() && capabilities.redirect;
-        if actionless && capabilities.idempotency.start == IdempotencyKey::OperationId {
-            if let Err(error) = self.start_again(instance, attempt).await {
-                tracing::warn!(payment = %attempt.id, gateway = attempt.gateway, error = format!("{error:#}"), "what the buyer has to do is lost");
-            }
+        if actionless
+            && capabilities.idempotency.start == IdempotencyKey::OperationId
+            && let Err(error) = self.start_again(instance, attempt).await
+        {
+            tracing::warn!(payment = %attempt.id, gateway = attempt.gateway, error = format!("{error:#}"), "what the buyer has to do is lost");
         }
         self.settle_payment(attempt.id, News::snapshot(Road::Poll, &reference, &snapshot)).await?;
         if actionless { self.close_pageless(attempt.id, Road::Poll).await } else { Ok(()) }
@@ -875,7 +874,6 @@ pub(crate) fn new_attempt(
     gateway: String,
     amount: Money,
     method_token: Option<String>,
-    buyer_ip: Option<IpAddr>,
     return_url: Option<String>,
     now: DateTime<Utc>,
 ) -> Payment {
@@ -886,7 +884,7 @@ pub(crate) fn new_attempt(
         gateway,
         state: payment::PaymentState::created(amount),
         method_token,
-        buyer_ip,
+        buyer_ip: None,
         reference: None,
         refunding: Money::zero(amount.currency),
         decline_reason: None,
