@@ -63,6 +63,8 @@ enum Command {
     Seed {
         #[command(flatten)]
         place: Place,
+        #[command(subcommand)]
+        what: Option<SeedWhat>,
     },
     /// Service keys
     Key {
@@ -79,10 +81,29 @@ enum Command {
         #[command(subcommand)]
         action: Adapter,
     },
+    /// The books of credits
+    Ledger {
+        #[command(subcommand)]
+        action: Ledger,
+    },
     /// Say what is set up wrong, and how to mend it
     Doctor {
         #[command(flatten)]
         place: Place,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum SeedWhat {
+    /// Invent paid orders over three years in a shop without any, to see how fast reports and lists are
+    #[command(hide = true)]
+    Sales {
+        /// How many orders
+        #[arg(long, default_value_t = 200_000)]
+        orders: u64,
+        /// How many lines they have together
+        #[arg(long, default_value_t = 500_000)]
+        lines: u64,
     },
 }
 
@@ -143,6 +164,15 @@ enum Import {
         /// Where to write the verdict of each row, as CSV
         #[arg(long, value_name = "FILE")]
         result: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Ledger {
+    /// Recompute every lot and balance from the entries and compare; exit code 1 if they differ. Also beside a running server
+    Verify {
+        #[command(flatten)]
+        place: Place,
     },
 }
 
@@ -258,7 +288,10 @@ impl Program {
                 worker::run(Arc::new(app), stop).await;
                 Ok(())
             }
-            Command::Seed { place } => {
+            Command::Seed { place, what: Some(SeedWhat::Sales { orders, lines }) } => {
+                seed_sales(&self.open(read(config, place)?).await?, orders, lines).await
+            }
+            Command::Seed { place, what: None } => {
                 let app = self.open(read(config, place)?).await?;
                 let made = app.seed_demo().await.map_err(|error| anyhow!("{error:#}"))?;
                 say(if made { "the demo catalogue is there" } else { "the shop has products already; nothing was changed" });
@@ -284,6 +317,10 @@ impl Program {
                 let options = EnrollmentImport { dry_run, encoding, company: None, reason };
                 import_enrollments(&app, &file, options, result.as_deref()).await
             }
+            Command::Ledger { action: Ledger::Verify { place } } => {
+                let app = self.open(read(config, place)?).await?;
+                verify(&app).await
+            }
             Command::Doctor { place } => doctor::run(&read(config, place)?, &self.factories).await,
             Command::Migrate { place, action } => migrate(&read(config, place)?, action).await,
             Command::Schema => {
@@ -299,6 +336,30 @@ impl Program {
         let surroundings = Surroundings { factories: &self.factories, clock: Arc::new(SystemClock), address: None };
         start::open(&configuration, surroundings).await
     }
+}
+
+async fn verify(app: &App) -> anyhow::Result<()> {
+    let verified = app.ledger_verify().await.map_err(|error| anyhow!("{error:#}"))?;
+    for (book, (debits, credits)) in &verified.books {
+        say(&format!("{book}: {debits} debited, {credits} credited"));
+    }
+    for fault in &verified.faults {
+        say(&fault.to_string());
+    }
+    say(&format!("{} entries, {} lots, {} balances recomputed", verified.entries, verified.lots, verified.owners));
+    match verified.faults.len() {
+        0 => Ok(()),
+        count => Err(anyhow!("{count} numbers of the books do not agree; what they are is printed above")),
+    }
+}
+
+async fn seed_sales(app: &App, orders: u64, lines: u64) -> anyhow::Result<()> {
+    let bar = ProgressBar::new(orders);
+    let done = app.seed_sales(orders, lines, &|written| bar.set_position(written)).await;
+    bar.finish_and_clear();
+    done.map_err(|error| anyhow!("{error:#}"))?;
+    say(&format!("{orders} orders with {lines} lines were invented"));
+    Ok(())
 }
 
 async fn import_courses(app: &App, file: &std::path::Path, options: CourseImport) -> anyhow::Result<()> {
@@ -341,8 +402,7 @@ async fn import_enrollments(
     bar.finish_and_clear();
     let report = report.map_err(|error| anyhow!("{}: {error:#}", file.display()))?;
     if let Some(result) = result {
-        let text = report.csv().map_err(|error| anyhow!("{error:#}"))?;
-        tokio::fs::write(result, text).await.with_context(|| format!("{} cannot be written", result.display()))?;
+        tokio::fs::write(result, report.csv()).await.with_context(|| format!("{} cannot be written", result.display()))?;
     }
     let enrolled = if options.dry_run { "would be enrolled" } else { "enrolled" };
     let (fresh, already) = (report.count(Verdict::Enrolled), report.count(Verdict::Already));

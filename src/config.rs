@@ -112,6 +112,9 @@ pub struct ShopSettings {
     /// Whether prices include tax.
     #[config(env = "BURSAR_SHOP_PRICES_INCLUDE_TAX", default = true)]
     pub prices_include_tax: bool,
+    /// ISO 3166 code of the country whose taxes hold where neither the buyer nor the company says another. Empty: no tax there.
+    #[config(env = "BURSAR_SHOP_COUNTRY", default = "", deserialize_with = country)]
+    pub country: String,
     /// Whether an order can have more than one item.
     #[config(env = "BURSAR_SHOP_SEVERAL_ITEMS_PER_ORDER", default = true)]
     pub several_items_per_order: bool,
@@ -139,6 +142,12 @@ pub struct ShopSettings {
     /// Days for which mails are kept.
     #[config(env = "BURSAR_SHOP_MAIL_DAYS", default = 90)]
     pub mail_days: u32,
+    /// Minutes for which the link to a file (`csvUrl`) works.
+    #[config(env = "BURSAR_SHOP_CSV_LINK_MINUTES", default = 15)]
+    pub csv_link_minutes: u32,
+    /// Locale of dates and decimals in files, such as `de-AT`, where `csvUrl` names none. Empty: as programs read them.
+    #[config(env = "BURSAR_SHOP_CSV_LOCALE", default = "")]
+    pub csv_locale: String,
     /// Whether access ends when a dispute is lost.
     #[config(env = "BURSAR_SHOP_END_ACCESS_ON_LOST_DISPUTE", default = true)]
     pub end_access_on_lost_dispute: bool,
@@ -391,6 +400,11 @@ fn check(settings: &Settings, found: &mut Found) {
     if let Err(refusal) = domain::text::locale(&shop.locale) {
         found.add("shop.locale", refusal.to_string());
     }
+    if let Err(refusal) = domain::text::locale(&shop.csv_locale)
+        && !shop.csv_locale.is_empty()
+    {
+        found.add("shop.csv_locale", refusal.to_string());
+    }
     if let Err(error) = tracing_subscriber::EnvFilter::try_new(&log.filter) {
         found.add("log.filter", format!("{error}; write a level such as info, or a list such as info,bursar::access=warn"));
     }
@@ -404,6 +418,7 @@ fn check(settings: &Settings, found: &mut Found) {
         ("shop.signing_key_days", shop.signing_key_days as usize, 1, 10 * YEAR_DAYS),
         ("shop.link_hours", shop.link_hours as usize, 1, 24 * YEAR_DAYS),
         ("shop.paid_not_given_after_s", shop.paid_not_given_after_s as usize, 0, 86_400),
+        ("shop.csv_link_minutes", shop.csv_link_minutes as usize, 1, 24 * 60),
         ("shop.mail_days", shop.mail_days as usize, 4, 10 * YEAR_DAYS),
         ("mail.timeout_s", mail.timeout_s as usize, 1, 55),
         ("events.timeout_s", events.timeout_s as usize, 1, 60),
@@ -441,6 +456,13 @@ fn socket_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAd
 fn time_zone<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Tz, D::Error> {
     let text = String::deserialize(deserializer)?;
     text.parse().map_err(|_| serde::de::Error::custom(format!("{text:?} is no IANA time zone; write one such as UTC or Europe/Budapest")))
+}
+
+fn country<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    match String::deserialize(deserializer)? {
+        text if text.is_empty() => Ok(text),
+        text => domain::person::country_code(&text).map_err(serde::de::Error::custom),
+    }
 }
 
 fn log_format<'de, D: Deserializer<'de>>(deserializer: D) -> Result<LogFormat, D::Error> {

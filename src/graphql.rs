@@ -12,6 +12,7 @@ pub mod company_offer;
 pub mod connection;
 pub mod coupon;
 pub mod coupon_rule;
+pub mod credit;
 pub mod credit_pack;
 pub mod enrol;
 pub mod error;
@@ -33,15 +34,24 @@ pub mod order;
 pub mod price;
 pub mod product;
 pub mod reconciliation;
+pub mod rental;
+pub mod report;
 pub mod resource;
+pub mod royalty;
+pub mod sales_order;
 pub mod scalar;
 mod shape;
 pub mod shop;
+pub mod tax;
 pub mod token;
 
-/// Every query.
+/// Every query. They come in parts: as one list they would be too deep for the compiler.
 #[derive(MergedObject, Default)]
-pub struct Query(
+pub struct Query(CatalogQueries, SaleQueries, PeopleQueries);
+
+/// Queries about what is sold, and to whom it is shown.
+#[derive(MergedObject, Default)]
+pub struct CatalogQueries(
     shop::ShopQuery,
     node::NodeQuery,
     catalog::CatalogQuery,
@@ -49,47 +59,82 @@ pub struct Query(
     group::GroupQuery,
     product::ProductQuery,
     price::PriceQuery,
+    tax::TaxQuery,
     company::CompanyQuery,
     company_offer::CompanyOfferQuery,
     offer::OfferQuery,
+);
+
+/// Queries about sales and the money in them.
+#[derive(MergedObject, Default)]
+pub struct SaleQueries(
     cart::CartQuery,
     coupon::CouponQuery,
+    credit::CreditQuery,
+    order::OrderQuery,
+    sales_order::SalesOrderQuery,
+    reconciliation::ReconciliationQuery,
+    royalty::RoyaltyQuery,
+    report::ReportQuery,
+);
+
+/// Queries about people, what they may open, and what the shop does behind their backs.
+#[derive(MergedObject, Default)]
+pub struct PeopleQueries(
     account::AccountQuery,
+    learning::LearningQuery,
+    rental::RentalQuery,
+    token::TokenQuery,
     mail::MailQuery,
     event::EventQuery,
     key::KeyQuery,
     audit::AuditQuery,
-    learning::LearningQuery,
-    order::OrderQuery,
-    reconciliation::ReconciliationQuery,
-    token::TokenQuery,
     job::JobQuery,
 );
 
-/// Every mutation.
+/// Every mutation, in parts like the queries.
 #[derive(MergedObject, Default)]
-pub struct Mutation(
+pub struct Mutation(CatalogMutations, SaleMutations, PeopleMutations);
+
+/// Mutations of what is sold, and to whom it is shown.
+#[derive(MergedObject, Default)]
+pub struct CatalogMutations(
     catalog::CatalogMutation,
     resource::ResourceMutation,
     group::GroupMutation,
     product::ProductMutation,
     credit_pack::CreditPackMutation,
     price::PriceMutation,
+    tax::TaxMutation,
     company::CompanyMutation,
     company_offer::CompanyOfferMutation,
+    shop::ShopMutation,
+);
+
+/// Mutations of sales and the money in them.
+#[derive(MergedObject, Default)]
+pub struct SaleMutations(
     cart::CartMutation,
     coupon::CouponMutation,
     cart_coupon::CartCouponMutation,
+    credit::CreditMutation,
+    order::OrderMutation,
+    sales_order::SalesOrderMutation,
+    royalty::RoyaltyMutation,
+);
+
+/// Mutations of people, what they may open, and what the shop does behind their backs.
+#[derive(MergedObject, Default)]
+pub struct PeopleMutations(
     account::AccountMutation,
+    learning::LearningMutation,
+    rental::RentalMutation,
+    enrol::EnrolMutation,
+    token::TokenMutation,
     mail::MailMutation,
     event::EventMutation,
     key::KeyMutation,
-    learning::LearningMutation,
-    enrol::EnrolMutation,
-    order::OrderMutation,
-    token::TokenMutation,
     job::JobMutation,
-    shop::ShopMutation,
 );
 
 /// Every subscription.

@@ -25,10 +25,12 @@ pub mod graphql;
 pub mod headers;
 pub mod health;
 pub mod home;
+pub mod invoice;
 pub mod mails;
 pub mod metrics;
 pub mod observe;
 pub mod problem;
+pub mod reports;
 pub mod socket;
 pub mod webhook;
 
@@ -65,6 +67,7 @@ pub fn router<E: Executor>(site: Site<E>) -> Result<Router, cors::NotAnOrigin> {
         .merge(account::routes(&app))
         .merge(export::routes(&app))
         .merge(form::routes(&app))
+        .merge(invoice::routes(&app))
         .merge(webhook::routes(app.clone()))
         .merge(health::routes({
             let app = app.clone();
@@ -72,6 +75,7 @@ pub fn router<E: Executor>(site: Site<E>) -> Result<Router, cors::NotAnOrigin> {
         }))
         .merge(metrics::routes(metrics))
         .merge(if mails { mails::routes(&app) } else { Router::new() })
+        .merge(reports::routes(&app, mails))
         .merge(extra)
         .layer(from_fn(headers::security));
     Ok(observe::apply(cors::apply(router, &cors_origins)?, proxies))

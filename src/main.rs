@@ -23,9 +23,16 @@ use sandbox::{PAGE_PATH, Sandbox, SandboxFactory};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-#[tokio::main]
-async fn main() -> ExitCode {
+/// Bytes of stack for each thread: unoptimised, the futures of a placing alone need more than the usual 2 MiB.
+const STACK: usize = 8 << 20;
+
+fn main() -> anyhow::Result<ExitCode> {
     let cli = Cli::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(STACK).build()?;
+    Ok(runtime.block_on(run(cli)))
+}
+
+async fn run(cli: Cli) -> ExitCode {
     // The one TLS library, before anybody connects. That somebody chose one already cannot be: this is the first statement that could.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let sandboxes = Arc::new(Sandboxes::default());

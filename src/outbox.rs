@@ -71,10 +71,17 @@ pub enum Job {
     },
     /// Look for access that ends soon, and drop old mails; again and again.
     MailRound,
+    /// Book the ends of lots of credits; again and again.
+    ExpireCredits,
     /// Apply a stored webhook.
     ApplyGatewayEvent {
         /// The stored event.
         event: Uuid,
+    },
+    /// Invoice the seats that a company took beyond those it had bought.
+    InvoiceOverage {
+        /// The sales order that they gathered in.
+        sales_order: Uuid,
     },
     /// Compare payments with their gateways.
     Reconcile {
@@ -99,7 +106,9 @@ impl Job {
             Self::SendMail { .. } => "SendMail",
             Self::DeliverEvent { .. } => "DeliverEvent",
             Self::MailRound => "MailRound",
+            Self::ExpireCredits => "ExpireCredits",
             Self::ApplyGatewayEvent { .. } => "ApplyGatewayEvent",
+            Self::InvoiceOverage { .. } => "InvoiceOverage",
             Self::Reconcile { .. } => "Reconcile",
         }
     }

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{
-    ColumnTrait, ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, EntityTrait,
-    QueryFilter, SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    AccessMode, ColumnTrait, ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
+    EntityTrait, IsolationLevel, QueryFilter, SqliteTransactionMode, TransactionOptions, TransactionTrait,
 };
 use uuid::Uuid;
 
@@ -26,7 +26,9 @@ pub mod company_offer;
 pub mod coupon;
 pub mod coupon_batch;
 pub mod coupon_rule;
+pub mod credit;
 pub mod credit_pack;
+pub mod credit_report;
 pub mod enrollment;
 pub mod entitlement;
 pub mod event;
@@ -36,6 +38,7 @@ pub mod idempotency;
 pub mod installation;
 pub mod job;
 pub mod key;
+pub mod ledger;
 pub mod mail;
 pub mod offer;
 pub mod order;
@@ -47,9 +50,14 @@ pub mod price;
 pub mod product;
 pub mod reading;
 pub mod reconciliation;
+pub mod rental;
 pub mod resource;
+pub mod royalty;
+pub mod sale;
+pub mod sales_order;
 pub mod search;
 pub mod seat;
+pub mod tax;
 pub mod template;
 pub mod token;
 
@@ -155,6 +163,23 @@ impl Db {
                 ..Default::default()
             })
             .await
+    }
+
+    /// Begins a transaction that reads only, and sees the database as it is at its first statement, whatever is written meanwhile.
+    ///
+    /// # Errors
+    /// The pool gave no connection in time.
+    pub async fn snapshot(&self) -> Result<DatabaseTransaction, DbErr> {
+        // SQLite's transactions always are like that.
+        let options = match self.backend() {
+            DbBackend::Postgres => TransactionOptions {
+                isolation_level: Some(IsolationLevel::RepeatableRead),
+                access_mode: Some(AccessMode::ReadOnly),
+                ..Default::default()
+            },
+            _ => TransactionOptions::default(),
+        };
+        self.read.begin_with_options(options).await
     }
 
     /// Which database this is.

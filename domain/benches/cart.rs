@@ -6,11 +6,12 @@ use std::hint::black_box;
 use chrono::{DateTime, Utc};
 use criterion::{Criterion, criterion_group, criterion_main};
 
-use bursar_domain::cart::{CartFacts, CartStatus, LineFacts, OfferState, Shown, notices, problems, readiness};
+use bursar_domain::cart::{CartFacts, CartStatus, ForKind, LineFacts, OfferState, Shown, notices, problems, readiness};
 use bursar_domain::catalog::{
     AppliesTo, CourseKind, PriceRow, ProductKind, SaleState, Saleability, Schedule, ScheduleMode, Tier, TierPrice,
 };
 use bursar_domain::coupon::{self, Added, Circumstances, Content, CouponKind, Customer, Draft, Replay, Rules, Scope, Uses};
+use bursar_domain::credit_sale::Gain;
 use bursar_domain::pricing::{Buyer, Channel, ExchangeRate, LineAmounts, Market, Prices, Quote, RateTable, quote};
 use bursar_domain::terms::Terms;
 use bursar_domain::window::Window;
@@ -199,17 +200,20 @@ impl Shop {
         let prices: Vec<Money> = quotes.iter().map(|quote| quote.subtotal).collect();
         let replay = self.replay(&prices);
         assert!(replay.coupons.iter().all(coupon::CouponOutcome::gives), "every coupon takes part");
+        let tax = Percent::parse("23").expect("a percentage");
         let lines: Vec<LineFacts> = replay
             .lines
             .iter()
             .zip(quotes)
             .map(|(line, quote)| {
-                let amounts = LineAmounts::new(quote.subtotal, line.discount, 230_000, true).expect("amounts");
+                let amounts = LineAmounts::new(quote.subtotal, line.discount, tax, true).expect("amounts");
                 LineFacts {
                     id: line.id,
                     offer: Some(OfferState { saleability, quote: Ok(quote), terms: self.terms }),
                     amounts: Some(amounts),
-                    shown: Some(Shown { total: amounts.total, terms: self.terms }),
+                    credits: Gain::default(),
+                    for_kind: ForKind::SelfBuyer,
+                    shown: Some(Shown { total: amounts.total, terms: self.terms, credits: Gain::default() }),
                     seat: None,
                     owned: false,
                 }

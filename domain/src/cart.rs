@@ -855,7 +855,7 @@ mod tests {
         LineFacts {
             id: id(n),
             offer: Some(OfferState { saleability: library(), quote: Ok(quote), terms: days(30) }),
-            amounts: Some(LineAmounts::new(usd(minor), usd(0), 0, true).expect("amounts")),
+            amounts: Some(LineAmounts::new(usd(minor), usd(0), crate::Percent::default(), true).expect("amounts")),
             credits: Gain::default(),
             for_kind: ForKind::SelfBuyer,
             shown: Some(Shown { total: usd(minor), terms: days(30), credits: Gain::default() }),

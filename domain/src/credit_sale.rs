@@ -358,7 +358,7 @@ mod tests {
             assert_eq!(fresh.worse_than(&shown), worse, "{fresh:?}");
         }
         assert!(!Gain { tied_to: Some(product(1)), ..shown }.worse_than(&Gain::default()));
-        assert!(Gain { days: Some(365_00), ..shown }.worse_than(&Gain { days: None, ..shown }));
+        assert!(Gain { days: Some(36_500), ..shown }.worse_than(&Gain { days: None, ..shown }));
     }
 
     fn sold(credits: u64, quantity: u32, total: i64) -> Sold {

@@ -84,6 +84,8 @@ named! {
     pub enum SourceKind {
         /// A line of an order, bought for oneself or a named learner.
         OrderLine = "ORDER_LINE",
+        /// A line of a sales order; it gives by tokens.
+        SalesLine = "SALES_LINE",
         /// A redeemed token.
         Token = "TOKEN",
         /// Enrolling without payment, on purpose.

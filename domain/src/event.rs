@@ -22,6 +22,8 @@ named! {
         OrderLapsed = "ORDER_LAPSED",
         /// Money of an order went back, a part or all of it.
         OrderRefunded = "ORDER_REFUNDED",
+        /// A learner wanted to rent something and had too few credits; told once a day. The object is the account.
+        CreditsShort = "CREDITS_SHORT",
     }
 }
 
@@ -162,6 +164,9 @@ mod tests {
     #[test]
     fn types_are_written_with_a_dot() {
         let wire: Vec<String> = EventKind::ALL.iter().map(|kind| kind.wire()).collect();
-        assert_eq!(wire, ["order.placed", "order.paid", "order.fulfilled", "order.cancelled", "order.lapsed", "order.refunded"]);
+        assert_eq!(
+            wire,
+            ["order.placed", "order.paid", "order.fulfilled", "order.cancelled", "order.lapsed", "order.refunded", "credits.short"]
+        );
     }
 }

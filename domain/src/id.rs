@@ -170,14 +170,28 @@ kinds! {
     EnrollmentKind EnrollmentId "enr";
     /// A registration token.
     TokenKind TokenId "tok";
+    /// A sales order.
+    SalesOrderKind SalesOrderId "sor";
+    /// A sales order's line.
+    SalesLineKind SalesLineId "sli";
+    /// An invoice or credit note.
+    InvoiceKind InvoiceId "inv";
     /// A discount schedule.
     DiscountScheduleKind DiscountScheduleId "dsc";
+    /// A licensor: who gets a share of sales.
+    LicensorKind LicensorId "lic";
+    /// A royalty plan.
+    RoyaltyPlanKind RoyaltyPlanId "roy";
     /// A coupon: the rule behind its codes.
     CouponKind CouponId "cpn";
     /// A code of a coupon, that people type.
     CouponCodeKind CouponCodeId "cod";
     /// A batch of codes.
     CouponBatchKind CouponBatchId "bat";
+    /// A lot of credits.
+    LotKind LotId "lot";
+    /// An entry of the books of credits.
+    CreditEntryKind CreditEntryId "cre";
     /// A rental: a resource that was opened for some days.
     RentalKind RentalId "ren";
     /// A service key.

@@ -19,6 +19,10 @@ named! {
         PaymentDeclined = "PAYMENT_DECLINED",
         /// To the learner, some days before access ends.
         AccessEndsSoon = "ACCESS_ENDS_SOON",
+        /// To a learner who wanted to rent something and has too few credits, once a day.
+        CreditsShort = "CREDITS_SHORT",
+        /// A quote, to the managers of the company that it is for.
+        SalesQuote = "SALES_QUOTE",
         /// The page that a buyer is shown after paying; its subject is the heading.
         ReceiptPage = "RECEIPT_PAGE",
         /// The page after a decline; its subject is the heading.

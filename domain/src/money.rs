@@ -283,7 +283,7 @@ impl fmt::Debug for Money {
 }
 
 /// A percentage from 0 to 100 with up to 4 decimals, kept as an integer: 12.5 % is 125 000 units of 0.0001 %.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct Percent(u32);
 
 impl Percent {

@@ -82,15 +82,18 @@ impl Address {
             .enumerate()
             .map(|(index, text)| line("address line", text, MAX_ADDRESS_LINE).map_err(|reason| AddressRefusal::Line { index, reason }))
             .collect::<Result<_, _>>()?;
-        let country = country
-            .map(|code| {
-                let code = code.trim().to_ascii_uppercase();
-                let letters = code.len() == 2 && code.bytes().all(|byte| byte.is_ascii_uppercase());
-                if letters { Ok(code) } else { Err(AddressRefusal::Country { found: code.chars().take(20).collect() }) }
-            })
-            .transpose()?;
-        Ok(Self { lines, country })
+        Ok(Self { lines, country: country.map(country_code).transpose()? })
     }
+}
+
+/// Reads the ISO 3166 code of a country: two letters in any case.
+///
+/// # Errors
+/// [`AddressRefusal::Country`].
+pub fn country_code(text: &str) -> Result<String, AddressRefusal> {
+    let code = text.trim().to_ascii_uppercase();
+    let letters = code.len() == 2 && code.bytes().all(|byte| byte.is_ascii_uppercase());
+    if letters { Ok(code) } else { Err(AddressRefusal::Country { found: code.chars().take(20).collect() }) }
 }
 
 #[cfg(test)]

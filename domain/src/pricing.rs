@@ -642,9 +642,6 @@ const fn common_divisor(one: i128, other: i128) -> i128 {
     if one == 0 || one > i128::MAX.unsigned_abs() { 1 } else { one as i128 }
 }
 
-/// A tax rate of 100 %, in the millionths that tax rates are kept in.
-pub const TAX_WHOLE: u32 = 1_000_000;
-
 /// The amounts of a line of a cart or an order, all in one currency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LineAmounts {
@@ -654,8 +651,8 @@ pub struct LineAmounts {
     pub discount: Money,
     /// Without tax.
     pub net: Money,
-    /// Tax rate in millionths: 230 000 is 23 %.
-    pub tax_rate: u32,
+    /// Tax rate, of the net amount.
+    pub tax_rate: Percent,
     /// Tax.
     pub tax: Money,
     /// What is paid for the line.
@@ -668,12 +665,12 @@ impl LineAmounts {
     ///
     /// # Errors
     /// Two currencies, a discount below zero or above the subtotal, or overflow.
-    pub fn new(subtotal: Money, discount: Money, tax_rate: u32, prices_include_tax: bool) -> Result<Self, MoneyError> {
+    pub fn new(subtotal: Money, discount: Money, tax_rate: Percent, prices_include_tax: bool) -> Result<Self, MoneyError> {
         let left = subtotal.sub(discount)?;
         if discount.minor < 0 || left.minor < 0 {
             return Err(MoneyError::Overflow);
         }
-        let (rate, whole) = (i128::from(tax_rate), i128::from(TAX_WHOLE));
+        let (rate, whole) = (i128::from(tax_rate.units()), i128::from(Percent::WHOLE));
         if prices_include_tax {
             let tax = Money::new(ratio(left.minor, rate, whole + rate)?, left.currency);
             Ok(Self { subtotal, discount, net: left.sub(tax)?, tax_rate, tax, total: left })
@@ -920,6 +917,34 @@ mod tests {
         );
     }
 
+    /// R50: 10.00 from 1, 10 % off from 10, 8.00 from 11, half off from 10,000: each quantity on either side of a border, and the first and last
+    /// that can be bought.
+    #[test]
+    fn r50_every_border_of_a_schedule_by_hand() {
+        let rows = [list("10.00 USD")];
+        let tiers = [(1, fixed("10.00 USD")), (10, off("10")), (11, fixed("8.00 USD")), (10_000, off("50"))];
+        let graduated = schedule(ScheduleMode::Graduated, AppliesTo::All, &tiers);
+        for (quantity, by_slab, by_parts) in [
+            (1, "10.00 USD", "10.00 USD"),
+            (9, "90.00 USD", "90.00 USD"),
+            (10, "90.00 USD", "99.00 USD"),
+            (11, "88.00 USD", "107.00 USD"),
+            // 90.00 + 9.00 + 9,989 x 8.00.
+            (9_999, "79992.00 USD", "80011.00 USD"),
+            (10_000, "50000.00 USD", "80016.00 USD"),
+        ] {
+            for (schedule, expected) in [(&slab(&tiers), by_slab), (&graduated, by_parts)] {
+                let prices = Prices { rows: &rows, schedule: Some(schedule), ..Prices::default() };
+                assert_eq!(
+                    ask(&prices, "USD", &[], quantity).expect("price").subtotal,
+                    money(expected),
+                    "{:?} {quantity}",
+                    schedule.mode()
+                );
+            }
+        }
+    }
+
     #[test]
     fn a_schedule_for_sales_orders_leaves_carts_alone() {
         let rows = [list("10.00 USD")];
@@ -999,21 +1024,22 @@ mod tests {
     #[test]
     fn lines_add_up_with_tax_inside_and_on_top() {
         for (subtotal, discount, rate, included, net, tax, total) in [
-            ("100.00 USD", "0.00 USD", 0, true, "100.00 USD", "0.00 USD", "100.00 USD"),
-            ("100.00 USD", "0.00 USD", 0, false, "100.00 USD", "0.00 USD", "100.00 USD"),
-            ("100.00 USD", "0.00 USD", 230_000, true, "81.30 USD", "18.70 USD", "100.00 USD"),
-            ("100.00 USD", "0.00 USD", 230_000, false, "100.00 USD", "23.00 USD", "123.00 USD"),
-            ("100.00 USD", "10.00 USD", 230_000, false, "90.00 USD", "20.70 USD", "110.70 USD"),
-            ("0.99 USD", "0.00 USD", 230_000, true, "0.80 USD", "0.19 USD", "0.99 USD"),
-            ("985 JPY", "99 JPY", 100_000, true, "805 JPY", "81 JPY", "886 JPY"),
-            ("10.00 USD", "10.00 USD", 230_000, true, "0.00 USD", "0.00 USD", "0.00 USD"),
+            ("100.00 USD", "0.00 USD", "0", true, "100.00 USD", "0.00 USD", "100.00 USD"),
+            ("100.00 USD", "0.00 USD", "0", false, "100.00 USD", "0.00 USD", "100.00 USD"),
+            ("100.00 USD", "0.00 USD", "23", true, "81.30 USD", "18.70 USD", "100.00 USD"),
+            ("100.00 USD", "0.00 USD", "23", false, "100.00 USD", "23.00 USD", "123.00 USD"),
+            ("100.00 USD", "10.00 USD", "23", false, "90.00 USD", "20.70 USD", "110.70 USD"),
+            ("0.99 USD", "0.00 USD", "23", true, "0.80 USD", "0.19 USD", "0.99 USD"),
+            ("985 JPY", "99 JPY", "10", true, "805 JPY", "81 JPY", "886 JPY"),
+            ("10.00 USD", "10.00 USD", "23", true, "0.00 USD", "0.00 USD", "0.00 USD"),
         ] {
-            let line = LineAmounts::new(money(subtotal), money(discount), rate, included).expect("line");
+            let line =
+                LineAmounts::new(money(subtotal), money(discount), Percent::parse(rate).expect("a percentage"), included).expect("line");
             assert_eq!((line.net, line.tax, line.total), (money(net), money(tax), money(total)), "{subtotal} {rate} {included}");
         }
-        assert!(LineAmounts::new(money("1.00 USD"), money("1.01 USD"), 0, true).is_err());
-        assert!(LineAmounts::new(money("1.00 USD"), money("-0.01 USD"), 0, true).is_err());
-        assert!(LineAmounts::new(money("1.00 USD"), money("0.01 EUR"), 0, true).is_err());
+        assert!(LineAmounts::new(money("1.00 USD"), money("1.01 USD"), Percent::default(), true).is_err());
+        assert!(LineAmounts::new(money("1.00 USD"), money("-0.01 USD"), Percent::default(), true).is_err());
+        assert!(LineAmounts::new(money("1.00 USD"), money("0.01 EUR"), Percent::default(), true).is_err());
     }
 
     fn any_prices() -> impl Strategy<Value = (Vec<Money>, Vec<PriceRow>)> {
@@ -1082,9 +1108,53 @@ mod tests {
             }
         }
 
+        /// R50, c35: a schedule prices as somebody would who walks from unit to unit and looks each one's tier up by hand, at and around every
+        /// border, in carts and sales orders alike.
         #[test]
-        fn a_line_adds_up(minor in 0_i64..1_000_000_000, share in 0_i64..=100, rate in 0_u32..=1_000_000, included in any::<bool>()) {
+        fn r50_c35_a_schedule_prices_as_counting_unit_by_unit_does(
+            tiers in any_schedule(),
+            price in 0_i64..1_000_000,
+            near in any::<prop::sample::Index>(),
+            offset in -1_i64..=1,
+            anywhere in 1_u32..=600,
+            at_border in any::<bool>(),
+        ) {
+            let border = i64::from(near.get(tiers.tiers()).min_quantity) + offset;
+            let quantity = if at_border { u32::try_from(border.max(1)).expect("small") } else { anywhere };
+            let rows = [PriceRow { amount: Money::new(price, currency("USD")), ..list("1.00 USD") }];
+            let prices = Prices { rows: &rows, schedule: Some(&tiers), ..Prices::default() };
+
+            // What a unit costs in a tier: half a cent is rounded up; a fixed price counts where it is lower; pounds have no rate into dollars.
+            let each = |tier: &Tier| match tier.price {
+                TierPrice::PercentOff(percent) => (price * i64::from(1_000_000 - percent.units()) * 2 + 1_000_000) / 2_000_000,
+                TierPrice::Fixed(fixed) if fixed.currency == currency("USD") => fixed.minor.min(price),
+                TierPrice::Fixed(_) => price,
+            };
+            let tier_of = |unit: u32| {
+                let mut reached = &tiers.tiers()[0];
+                for tier in tiers.tiers() {
+                    if tier.min_quantity <= unit {
+                        reached = tier;
+                    }
+                }
+                reached
+            };
+            let mut expected = 0;
+            for unit in 1..=quantity {
+                expected += each(tier_of(if tiers.mode() == ScheduleMode::Slab { quantity } else { unit }));
+            }
+            let in_cart = ask(&prices, "USD", &[], quantity).expect("price");
+            prop_assert_eq!(in_cart.subtotal.minor, expected);
+            let table = rates();
+            let market = Market { base_currency: currency("USD"), rates: &table };
+            let bulk = Buyer { currency: currency("USD"), groups: &[], channel: Channel::SalesOrder };
+            prop_assert_eq!(quote(&prices, &bulk, &market, quantity, now()).expect("price"), in_cart);
+        }
+
+        #[test]
+        fn a_line_adds_up(minor in 0_i64..1_000_000_000, share in 0_i64..=100, rate in 0_i64..=1_000_000, included in any::<bool>()) {
             let (subtotal, discount) = (Money::new(minor, currency("EUR")), Money::new(minor * share / 100, currency("EUR")));
+            let rate = Percent::from_units(rate).expect("a percentage");
             let line = LineAmounts::new(subtotal, discount, rate, included).expect("line");
             prop_assert_eq!(line.net.minor + line.tax.minor, line.total.minor);
             prop_assert!(line.tax.minor >= 0 && line.net.minor >= 0);

@@ -127,6 +127,23 @@ named! {
         /// More than what is left to refund.
         RefundTooLarge = "REFUND_TOO_LARGE",
 
+        /// No royalty is recorded for the line.
+        NoRoyalty = "NO_ROYALTY",
+        /// The period is closed and stays as it is.
+        PeriodClosed = "PERIOD_CLOSED",
+        /// The sales order is not in a state for this.
+        SalesOrderState = "SALES_ORDER_STATE",
+        /// The sales order is not in the version that the call expects; read it again.
+        SalesOrderChanged = "SALES_ORDER_CHANGED",
+        /// A company's own people agree on nothing better than what is recommended.
+        BelowRecommended = "BELOW_RECOMMENDED",
+        /// The quote is too old to be accepted.
+        QuoteExpired = "QUOTE_EXPIRED",
+        /// More money than is due.
+        MoreThanDue = "MORE_THAN_DUE",
+        /// Learners have redeemed seats that were to go back.
+        SeatsRedeemed = "SEATS_REDEEMED",
+
         /// The shop takes no coupons.
         CouponsOff = "COUPONS_OFF",
         /// The code or prefix belongs, or once belonged, to a coupon of this shop.
@@ -170,6 +187,9 @@ named! {
         /// Fewer codes of a batch are free than are to go.
         BatchTooFewFree = "BATCH_TOO_FEW_FREE",
 
+        /// There are fewer credits than are needed.
+        TooFewCredits = "TOO_FEW_CREDITS",
+
         /// The e-mail belongs to another account.
         EmailTaken = "EMAIL_TAKEN",
         /// E-mail and password do not match.
@@ -191,6 +211,8 @@ named! {
         TokenVoid = "TOKEN_VOID",
         /// Fewer seats are free than are to be handed out.
         TooFewTokens = "TOO_FEW_TOKENS",
+        /// The credits of a learner do not suffice for what is to be rented.
+        InsufficientCredits = "INSUFFICIENT_CREDITS",
         /// A resource costs another number of credits than was agreed to.
         CostChanged = "COST_CHANGED",
         /// There is nothing to pay: it is open without credits.

@@ -162,11 +162,6 @@ pub fn name(text: &str) -> Result<String, TextRefusal> {
     line("name", text, MAX_NAME)
 }
 
-/// A cell of a file as a text, where a program for spreadsheets would take it for a formula.
-pub fn harmless_cell(cell: &str) -> String {
-    if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{cell}") } else { cell.to_owned() }
-}
-
 /// Checks any other text of one line; `what` names it in the refusal, `limit` is in characters.
 ///
 /// # Errors
@@ -201,10 +196,18 @@ pub fn locale(text: &str) -> Result<String, TextRefusal> {
 /// # Errors
 /// [`TextRefusal`].
 pub fn description(text: &str) -> Result<String, TextRefusal> {
+    lines("description", text, MAX_DESCRIPTION)
+}
+
+/// Checks any other text that may have lines; trimmed, may be empty; `what` names it in the refusal, `limit` is in characters.
+///
+/// # Errors
+/// [`TextRefusal`].
+pub fn lines(what: &'static str, text: &str, limit: usize) -> Result<String, TextRefusal> {
     let text = text.replace("\r\n", "\n").replace('\r', "\n");
     let text = text.trim();
-    bounded("description", text, MAX_DESCRIPTION)?;
-    refuse_control("description", text, |found| matches!(found, '\n' | '\t'))?;
+    bounded(what, text, limit)?;
+    refuse_control(what, text, |found| matches!(found, '\n' | '\t'))?;
     Ok(text.to_owned())
 }
 
@@ -624,13 +627,6 @@ mod tests {
         assert_eq!(description(" "), Ok(String::new()));
         assert!(description("a\u{7}").is_err());
         assert!(description(&"x".repeat(20_001)).is_err());
-    }
-
-    #[test]
-    fn no_cell_begins_a_formula() {
-        for (cell, written) in [("FEST-1", "FEST-1"), ("-TEN", "'-TEN"), ("+1", "'+1"), ("=1+1", "'=1+1"), ("@x", "'@x"), ("", "")] {
-            assert_eq!(harmless_cell(cell), written);
-        }
     }
 
     proptest! {

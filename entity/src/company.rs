@@ -34,6 +34,21 @@ pub struct Model {
     pub email_domains: Json,
     /// Days after completing a course from which its learners may register again; null = never.
     pub reregistration_days: Option<i32>,
+    /// ISO 3166 code of its country.
+    #[sea_orm(column_type = "Text", nullable)]
+    pub country: Option<String>,
+    /// Whether sales through it are free of tax.
+    pub tax_exempt: bool,
+    /// Who counts as having made its retail sales: OPERATOR, COMPANY or LICENSOR.
+    #[sea_orm(column_type = "Text")]
+    pub originator: String,
+    /// How much of its credits each of its learners may spend; null = none of them may.
+    pub credit_limit: Option<i64>,
+    /// When the seats of its sales orders are given: CONFIRM or PAYMENT; null = as the shop says.
+    #[sea_orm(column_type = "Text", nullable)]
+    pub tokens_on: Option<String>,
+    /// How many seats it may take beyond those that it bought; null = none.
+    pub overage_limit: Option<i32>,
     /// When it was created.
     pub created_at: DateTimeUtc,
     /// When it last changed.

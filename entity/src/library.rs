@@ -25,6 +25,8 @@ pub struct Model {
     pub ordered: bool,
     /// Quantity discounts.
     pub discount_schedule_id: Option<Uuid>,
+    /// What it owes its licensor.
+    pub royalty_plan_id: Option<Uuid>,
     /// When it was created.
     pub created_at: DateTimeUtc,
     /// When it last changed.

@@ -78,6 +78,9 @@ pub struct Model {
     pub credit_days: Option<i32>,
     /// The product whose courses its credits pay for; null = any.
     pub credit_tied_to: Option<Uuid>,
+    /// The royalty that was recommended, if one is owed.
+    #[sea_orm(column_type = "JsonBinary", nullable)]
+    pub royalty: Option<Json>,
 }
 
 /// No relations: the store joins by column.

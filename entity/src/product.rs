@@ -65,6 +65,9 @@ pub struct Model {
     pub credit_tied_to: Option<Uuid>,
     /// Days from issue within which its keys and seats are redeemed.
     pub redeem_days: Option<i32>,
+    /// Class of products that it is taxed with.
+    #[sea_orm(column_type = "Text")]
+    pub tax_class: String,
 }
 
 /// No relations: the store joins by column.

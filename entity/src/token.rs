@@ -9,7 +9,7 @@ pub struct Model {
     /// Row id.
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: Uuid,
-    /// ORDER_LINE.
+    /// ORDER_LINE or SALES_LINE.
     #[sea_orm(column_type = "Text")]
     pub source_kind: String,
     /// The line that bought the seat.
@@ -20,6 +20,8 @@ pub struct Model {
     pub issue: i32,
     /// The order behind it.
     pub order_id: Option<Uuid>,
+    /// The sales order behind it.
+    pub sales_order_id: Option<Uuid>,
     /// Company whose managers see it.
     pub company_id: Option<Uuid>,
     /// Account that bought it.
@@ -48,7 +50,7 @@ pub struct Model {
     /// FREE, ASSIGNED, REDEEMED or VOID.
     #[sea_orm(column_type = "Text")]
     pub status: String,
-    /// What voided it: `refund ref_…`, a dispute, or a new code for its seat.
+    /// What voided it: `refund ref_…`, `credit …`, a dispute, or a new code for its seat; of a redeemed one, that it went back all the same.
     #[sea_orm(column_type = "Text")]
     pub void_reason: Option<String>,
     /// Until when it can be redeemed.

@@ -22,8 +22,13 @@ mod m0014_reconciliation;
 mod m0016_form_text;
 mod m0017_cart_judged;
 mod m0017_event;
+mod m0018_credit;
 mod m0019_product_credit;
 mod m0020_rental;
+mod m0021_tax;
+mod m0022_sales_order;
+mod m0023_royalty;
+mod m0024_report;
 mod m0025_payment_ip;
 mod m0026_fulfilment;
 
@@ -50,10 +55,15 @@ impl MigratorTrait for Migrator {
             Box::new(m0016_form_text::Migration),
             Box::new(m0017_cart_judged::Migration),
             Box::new(m0017_event::Migration),
+            Box::new(m0018_credit::Migration),
             Box::new(m0019_product_credit::Migration),
             Box::new(m0020_rental::Migration),
             Box::new(m0026_fulfilment::Migration),
             Box::new(m0025_payment_ip::Migration),
+            Box::new(m0023_royalty::Migration),
+            Box::new(m0022_sales_order::Migration),
+            Box::new(m0024_report::Migration),
+            Box::new(m0021_tax::Migration),
         ]
     }
 }

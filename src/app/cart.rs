@@ -30,6 +30,7 @@ use super::entropy::{next_id, secret_text};
 use super::offer::{ContextArgs, Detail, OfferContext, OfferView};
 use super::seat::Sessions;
 use super::secrets::Purpose;
+use super::tax::Taxes;
 use super::{Answer, App};
 use crate::error::{Code, Error, Refusal, Result};
 use crate::internal;
@@ -281,7 +282,8 @@ impl App {
         if self.still_admitted(db, caller, &cart, &context).await? {
             self.price_in(db, context, cart, detail, touched, judge).await
         } else {
-            self.assemble(cart, context, &HashMap::new(), touched, &CouponFacts::default(), &Sessions::default())
+            let around = Around { coupons: CouponFacts::default(), sessions: Sessions::default(), taxes: Taxes::none(context.at) };
+            self.assemble(cart, context, &HashMap::new(), touched, &around)
         }
     }
 
@@ -310,8 +312,10 @@ impl App {
         };
         let sessions = self.sessions_of_cart(db, &cart, offers.iter()).await?;
         let offers = offers.into_iter().map(|offer| ((offer.product, offer.quantity), offer)).collect();
-        let facts = self.coupon_facts(db, &context, &cart, judge).await?;
-        self.assemble(cart, context, &offers, touched, &facts, &sessions)
+        let coupons = self.coupon_facts(db, &context, &cart, judge).await?;
+        let address = cart.buyer.as_ref().and_then(|buyer| buyer.address.as_ref());
+        let taxes = self.taxes(db, address, context.company.as_ref(), context.at).await?;
+        self.assemble(cart, context, &offers, touched, &Around { coupons, sessions, taxes })
     }
 
     /// Whether the cart's owner may still see the offers of a company that is for its members only; it was checked when the cart was made.
@@ -331,20 +335,20 @@ impl App {
         context: OfferContext,
         offers: &HashMap<(ProductId, u32), OfferView>,
         touched: &HashSet<CartLineId>,
-        coupon_facts: &CouponFacts,
-        sessions: &Sessions,
+        around: &Around,
     ) -> Result<CartView> {
+        let Around { coupons, sessions, taxes } = around;
         let now = self.now();
         let seen: Vec<Option<&OfferView>> =
             cart.lines.iter().map(|line| offers.get(&(line.line.product, line.line.quantity)).filter(|offer| offer.visible)).collect();
-        let replay = self.replay_coupons(&cart, &seen, coupon_facts, sessions);
+        let replay = self.replay_coupons(&cart, &seen, coupons, sessions);
         let mut facts = Vec::with_capacity(cart.lines.len());
         let mut shown_offers = Vec::with_capacity(cart.lines.len());
         for ((line, offer), outcome) in cart.lines.iter().zip(&seen).zip(&replay.lines) {
             let amounts = match outcome.subtotal {
                 Some(subtotal) => {
-                    // No tax is computed yet.
-                    let amounts = LineAmounts::new(subtotal, outcome.discount, 0, self.shop.prices_include_tax);
+                    let rate = offer.map(|offer| taxes.rate(&offer.tax_class)).unwrap_or_default();
+                    let amounts = LineAmounts::new(subtotal, outcome.discount, rate, self.shop.prices_include_tax);
                     Some(amounts.map_err(|error| internal!("amounts of cart line {}: {error}", line.line.id))?)
                 }
                 _ => None,
@@ -426,6 +430,13 @@ fn quote_of(offer: &OfferView, outcome: &LineOutcome) -> Option<Quote> {
         Some(pack) => quote.packed(pack.price, pack.rate).ok(),
         None => Some(quote),
     }
+}
+
+/// What a cart is priced by beside its offers.
+struct Around {
+    coupons: CouponFacts,
+    sessions: Sessions,
+    taxes: Taxes,
 }
 
 /// An empty cart in this context.

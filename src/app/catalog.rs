@@ -10,7 +10,7 @@ use domain::catalog::{
 };
 use domain::text::{self, Key as TextKey, Sku};
 use domain::window::Window;
-use domain::{CourseId, DiscountScheduleId, LibraryId, ProviderId, SessionId};
+use domain::{CourseId, DiscountScheduleId, LibraryId, ProviderId, RoyaltyPlanId, SessionId};
 use sea_orm::DatabaseTransaction;
 use serde_json::json;
 use uuid::Uuid;
@@ -162,6 +162,8 @@ pub struct LibraryCreate {
     pub ordered: bool,
     /// Quantity discounts.
     pub schedule: Option<DiscountScheduleId>,
+    /// What it owes its licensor.
+    pub royalty_plan: Option<RoyaltyPlanId>,
     /// Its courses, in order.
     pub courses: Vec<CourseId>,
     /// The product's SKU.
@@ -189,6 +191,8 @@ pub struct LibraryUpdate {
     pub ordered: Option<bool>,
     /// Quantity discounts; `Some(None)` takes them away.
     pub schedule: Option<Option<DiscountScheduleId>>,
+    /// What it owes its licensor; `Some(None)` = nothing any more.
+    pub royalty_plan: Option<Option<RoyaltyPlanId>>,
     /// Refused: properties of the product.
     pub product: ProductFields,
     /// Refused: a property of the product.
@@ -668,11 +672,13 @@ impl App {
             product_code: product_code.flatten(),
             ordered: cmd.ordered,
             schedule: cmd.schedule,
+            royalty_plan: cmd.royalty_plan,
             created_at: now,
             touched_at: now,
             archived_at: None,
         };
         check_schedule(&txn, cmd.schedule).await?;
+        check_royalty_plan(&txn, cmd.royalty_plan).await?;
         check_courses(&txn, &cmd.courses, &[]).await?;
         store::catalog::insert_library(&txn, &library).await?;
         store::catalog::set_library_courses(&txn, library.id, &cmd.courses).await?;
@@ -708,12 +714,16 @@ impl App {
         if cmd.schedule.is_some_and(|schedule| schedule != held.schedule) {
             check_schedule(&txn, cmd.schedule.flatten()).await?;
         }
+        if cmd.royalty_plan.is_some_and(|plan| plan != held.royalty_plan) {
+            check_royalty_plan(&txn, cmd.royalty_plan.flatten()).await?;
+        }
         let library = Library {
             title: title.flatten().unwrap_or_else(|| held.title.clone()),
             description: description.flatten().unwrap_or_else(|| held.description.clone()),
             product_code: product_code.map_or_else(|| held.product_code.clone(), Option::flatten),
             ordered: cmd.ordered.unwrap_or(held.ordered),
             schedule: cmd.schedule.unwrap_or(held.schedule),
+            royalty_plan: cmd.royalty_plan.unwrap_or(held.royalty_plan),
             ..held.clone()
         };
         let library = self.save_library(&txn, caller, "libraryUpdate", held, library, now).await?;
@@ -817,6 +827,14 @@ async fn check_schedule(txn: &DatabaseTransaction, schedule: Option<DiscountSche
     let Some(schedule) = schedule else { return Ok(()) };
     if store::price::schedules(txn, &[schedule]).await?.is_empty() {
         return Err(Error::not_found("discountScheduleId", "discount schedule"));
+    }
+    Ok(())
+}
+
+async fn check_royalty_plan(txn: &DatabaseTransaction, plan: Option<RoyaltyPlanId>) -> Result<()> {
+    let Some(plan) = plan else { return Ok(()) };
+    if store::royalty::plans(txn, &[plan]).await?.is_empty() {
+        return Err(Error::not_found("royaltyPlanId", "royalty plan"));
     }
     Ok(())
 }

@@ -4,6 +4,9 @@ use std::collections::HashMap;
 
 use chrono_tz::Tz;
 use domain::company::{CompanyType, MemberRole, MemberVia, Storefront, check_type_unchanged};
+use domain::person::country_code;
+use domain::royalty::Originator;
+use domain::sales_order::{MAX_OVERAGE, TokensOn};
 use domain::terms::MAX_DAYS;
 use domain::text::{self, Email, Key as CompanyKey};
 use domain::{AccountId, CompanyId};
@@ -46,6 +49,16 @@ pub struct CompanyCreate {
     pub email_domains: Vec<String>,
     /// Days after a result from which learners may register again; never unless given.
     pub reregistration_days: Option<i64>,
+    /// Code of its country.
+    pub country: Option<String>,
+    /// Whether sales through it are free of tax.
+    pub tax_exempt: bool,
+    /// Who counts as having made its retail sales; the company unless given.
+    pub originator: Option<Originator>,
+    /// When the seats of its sales orders are given; as the shop says unless given.
+    pub tokens_on: Option<TokensOn>,
+    /// How many seats it may take beyond those that it bought; none unless given.
+    pub overage_limit: Option<i64>,
 }
 
 /// What is to change of a company; absent = stays.
@@ -69,6 +82,16 @@ pub struct CompanyUpdate {
     pub email_domains: Option<Vec<String>>,
     /// Days after a result from which learners may register again; `Some(None)` = never.
     pub reregistration_days: Option<Option<i64>>,
+    /// Code of its country; `Some(None)` = not known.
+    pub country: Option<Option<String>>,
+    /// Whether sales through it are free of tax.
+    pub tax_exempt: Option<bool>,
+    /// Who counts as having made its retail sales.
+    pub originator: Option<Originator>,
+    /// When the seats of its sales orders are given; `Some(None)` = as the shop says.
+    pub tokens_on: Option<Option<TokensOn>>,
+    /// How many seats it may take beyond those that it bought; `Some(None)` = none.
+    pub overage_limit: Option<Option<i64>>,
 }
 
 /// Somebody who is to be in a company, or no longer.
@@ -104,6 +127,14 @@ impl App {
         company.filter(|company| caller.may_for(scope, *company)).ok_or_else(|| Error::not_found(field, "company"))
     }
 
+    /// The same where the company follows from something else that the input names: lets nobody pass who may do so with no company at all.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] or [`Error::Forbidden`].
+    pub fn require_some_company(&self, caller: &Caller, scope: Scope) -> Result<()> {
+        may_for_some(caller, scope)
+    }
+
     /// Creates a company.
     ///
     /// # Errors
@@ -121,6 +152,8 @@ impl App {
         let time_zone = cmd.time_zone.as_deref().map(|zone| faults.at("timeZone", parse_zone(zone)));
         let email_domains = domains(&mut faults, &cmd.email_domains);
         let reregistration_days = cmd.reregistration_days.and_then(|days| faults.at("reregistrationDays", check_days(days)));
+        let country = cmd.country.and_then(|country| faults.of(country_code(&country)));
+        let overage_limit = cmd.overage_limit.and_then(|limit| faults.at("overageLimit", check_limit(limit)));
         faults.check()?;
         let (Some(key), Some(name)) = (key, name) else { return Err(crate::internal!("a checked company lacks a part")) };
         let mut company = Company {
@@ -133,6 +166,12 @@ impl App {
             storefront: cmd.storefront.unwrap_or(cmd.company_type.default_storefront()),
             email_domains,
             reregistration_days,
+            country,
+            tax_exempt: cmd.tax_exempt,
+            originator: cmd.originator.unwrap_or(Originator::Company),
+            credit_limit: None,
+            tokens_on: cmd.tokens_on,
+            overage_limit,
             created_at: now,
             touched_at: now,
             archived_at: None,
@@ -169,6 +208,8 @@ impl App {
         let time_zone = cmd.time_zone.map(|zone| zone.as_deref().map(|zone| faults.at("timeZone", parse_zone(zone))));
         let email_domains = cmd.email_domains.map(|given| domains(&mut faults, &given));
         let days = cmd.reregistration_days.map(|days| days.and_then(|days| faults.at("reregistrationDays", check_days(days))));
+        let country = cmd.country.map(|country| country.and_then(|country| faults.of(country_code(&country))));
+        let limit = cmd.overage_limit.map(|limit| limit.and_then(|limit| faults.at("overageLimit", check_limit(limit))));
         faults.check()?;
         let mut company = held.clone();
         if let Some(key) = key.flatten() {
@@ -179,6 +220,11 @@ impl App {
         company.storefront = cmd.storefront.unwrap_or(company.storefront);
         company.email_domains = email_domains.unwrap_or(company.email_domains);
         company.reregistration_days = days.unwrap_or(company.reregistration_days);
+        company.country = country.unwrap_or(company.country);
+        company.tax_exempt = cmd.tax_exempt.unwrap_or(company.tax_exempt);
+        company.originator = cmd.originator.unwrap_or(company.originator);
+        company.tokens_on = cmd.tokens_on.unwrap_or(company.tokens_on);
+        company.overage_limit = limit.unwrap_or(company.overage_limit);
         if let Some(zone) = time_zone {
             company.time_zone = zone.flatten();
         }
@@ -430,7 +476,8 @@ pub fn key(company: &Company) -> Key {
 }
 
 /// Lets everybody pass who may do what `scope` is for with some company.
-fn may_for_some(caller: &Caller, scope: Scope) -> Result<()> {
+/// Whether the caller may do what `scope` is for with any company at all.
+pub(super) fn may_for_some(caller: &Caller, scope: Scope) -> Result<()> {
     let manages = match &caller.who {
         Who::ManagerKey { scopes, .. } => scopes.allow(scope),
         _ => caller.is_manager(),
@@ -440,6 +487,13 @@ fn may_for_some(caller: &Caller, scope: Scope) -> Result<()> {
     } else {
         Err(caller.denied(&format!("This needs a manager of the company, or an operator or key with the scope {scope}.")))
     }
+}
+
+fn check_limit(limit: i64) -> Result<u32, Refusal> {
+    u32::try_from(limit).ok().filter(|limit| *limit <= MAX_OVERAGE).ok_or_else(|| {
+        let message = format!("{limit} seats are out of range; give 0 to {MAX_OVERAGE}, or null for none.");
+        Refusal::new(Code::Invalid, message)
+    })
 }
 
 fn check_days(days: i64) -> Result<u32, Refusal> {

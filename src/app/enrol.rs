@@ -16,7 +16,9 @@ use domain::pricing::{LineAmounts, Totals};
 use domain::refusal::Reason;
 use domain::seat::{SeatRefusal, SeatState};
 use domain::text::{self, Email, Key as TextKey, Sku};
-use domain::{AccountId, CompanyId, CourseId, EntitlementId, GroupId, LibraryId, Money, OrderId, OrderLineId, ProductId, SessionId};
+use domain::{
+    AccountId, CompanyId, CourseId, EntitlementId, GroupId, LibraryId, Money, OrderId, OrderLineId, Percent, ProductId, SessionId,
+};
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -777,7 +779,7 @@ impl App {
         let zero = Money::zero(currency);
         let mut bits = [0; 8];
         self.entropy.fill(&mut bits);
-        let amounts = LineAmounts { subtotal: zero, discount: zero, net: zero, tax_rate: 0, tax: zero, total: zero };
+        let amounts = LineAmounts { subtotal: zero, discount: zero, net: zero, tax_rate: Percent::default(), tax: zero, total: zero };
         let line = OrderLine {
             id: wish.line,
             product: product.id,
@@ -801,6 +803,7 @@ impl App {
             refunded: zero,
             refunded_by_quantity: zero,
             refunded_quantity: 0,
+            royalty: None,
         };
         Order {
             id: entropy::next_id(),

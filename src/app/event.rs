@@ -103,22 +103,37 @@ impl App {
     /// # Errors
     /// The database's.
     pub(super) async fn tell_order(&self, txn: &DatabaseTransaction, kind: EventKind, order: &Order, more: Value) -> Result<()> {
+        let mut data = order_data(order);
+        if let (Value::Object(data), Value::Object(more)) = (&mut data, more) {
+            data.extend(more);
+        }
+        self.tell(txn, kind, (order.id.uuid(), order.id.to_string()), data).await
+    }
+
+    /// Keeps an event about an object, named by its row and its id, for whoever wants it. What is told of one object at once is told by whoever
+    /// holds the object's row. Call [`App::woken`] after the commit.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(super) async fn tell(
+        &self,
+        txn: &DatabaseTransaction,
+        kind: EventKind,
+        (object, object_ref): (Uuid, String),
+        data: Value,
+    ) -> Result<()> {
         let endpoints = store::event::endpoints(txn).await?;
         let listening: Vec<&Endpoint> =
             endpoints.iter().filter(|endpoint| endpoint.kinds.as_ref().is_none_or(|kinds| kinds.contains(&kind))).collect();
         if listening.is_empty() {
             return Ok(());
         }
-        let (now, object) = (self.now(), order.id.uuid());
-        let mut data = order_data(order);
-        if let (Value::Object(data), Value::Object(more)) = (&mut data, more) {
-            data.extend(more);
-        }
+        let now = self.now();
         let event = Event {
             id: entropy::next_id(),
             kind,
             object,
-            object_ref: order.id.to_string(),
+            object_ref,
             sequence: store::event::next_sequence(txn, object).await?,
             data,
             occurred_at: now,

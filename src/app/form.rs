@@ -25,6 +25,10 @@ pub struct FormWords {
     pub coupon: &'static str,
     /// Label of the discount.
     pub discount: &'static str,
+    /// Label of the taxes, where they come on top.
+    pub tax: &'static str,
+    /// Label of the taxes, where the prices hold them.
+    pub tax_included: &'static str,
     /// Label of the total.
     pub total: &'static str,
     /// Label of the address that it is for.
@@ -78,6 +82,8 @@ const ENGLISH: FormWords = FormWords {
     email: "E-mail",
     coupon: "Coupon code, if you have one",
     discount: "Discount",
+    tax: "Tax",
+    tax_included: "Tax in it",
     total: "Total",
     for_whom: "Access and receipt go to",
     method: "How do you want to pay?",
@@ -108,6 +114,8 @@ const POLISH: FormWords = FormWords {
     email: "E-mail",
     coupon: "Kod rabatowy (opcjonalnie)",
     discount: "Rabat",
+    tax: "Podatek",
+    tax_included: "W tym podatek",
     total: "Razem",
     for_whom: "Dostęp i potwierdzenie wyślemy na adres",
     method: "Wybierz sposób płatności",

@@ -43,7 +43,7 @@ impl App {
             }
             _ => true,
         };
-        let (mut grants, mut lost, mut learners) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut grants, mut lost, mut learners, mut credits) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for line in order.lines.iter().filter(|line| !wholly_refunded(line)) {
             // A key instead of a place is redeemed, or handed on, by whoever bought it.
             let keys = line.fulfilment == Fulfilment::Keys;
@@ -70,6 +70,7 @@ impl App {
                     continue;
                 }
             };
+            credits.push((learner, line));
             // A credit pack gives its credits and opens nothing.
             let Some(target) = line.target else { continue };
             grants.push(NewGrant {
@@ -84,6 +85,8 @@ impl App {
             });
         }
         self.grant_all(&txn, grants).await?;
+        self.order_royalties_record(&txn, &order).await?;
+        self.credits_give(&txn, &order, credits).await?;
         self.refund_lost(&txn, &order, &lost).await?;
         self.mail_fulfilled(&txn, &order, buyer, by_link, learners).await?;
         let to = advance(order.status, &OrderEvent::Fulfilled).map_err(|refusal| internal!("{}: {refusal}", order.number))?;
@@ -120,8 +123,9 @@ impl App {
 fn seats(order: &Order, line: &OrderLine, owner: Option<AccountId>, now: DateTime<Utc>) -> Result<TokenIssue> {
     let target = line.target.ok_or_else(|| internal!("{} sells seats of nothing", line.id))?;
     Ok(TokenIssue {
-        line: line.id,
-        order: order.id,
+        line: Source { kind: SourceKind::OrderLine, id: line.id.uuid() },
+        order: Some(order.id),
+        sales_order: None,
         company: order.company,
         owner,
         product: line.product,

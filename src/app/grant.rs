@@ -12,7 +12,7 @@ use domain::payment::DisputeStatus;
 use domain::refund::Ends;
 use domain::terms::Terms;
 use domain::token::{TokenCode, TokenStatus, redeemable_until};
-use domain::{AccountId, CompanyId, CourseId, EntitlementId, OrderId, OrderLineId, PersonId, ProductId, SessionId, TokenId};
+use domain::{AccountId, CompanyId, CourseId, EntitlementId, OrderId, OrderLineId, PersonId, ProductId, SalesOrderId, SessionId, TokenId};
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
 
 use super::caller::{Caller, Topic};
@@ -51,10 +51,12 @@ pub struct NewGrant {
 /// Seats to be given to whoever bought them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenIssue {
-    /// The line that sold them.
-    pub line: OrderLineId,
+    /// The line that sold them, of an order or a sales order.
+    pub line: Source,
     /// Its order.
-    pub order: OrderId,
+    pub order: Option<OrderId>,
+    /// Its sales order.
+    pub sales_order: Option<SalesOrderId>,
     /// The company whose managers hand them out.
     pub company: Option<CompanyId>,
     /// The account that bought them; `None` for a company's own, which its managers hand out as long as they manage it.
@@ -191,10 +193,11 @@ impl App {
         for seat in (1..=seats).filter(|seat| !there.contains(seat)) {
             tokens.push(self.new_token(Token {
                 id: entropy::next_id(),
-                line: issue.line,
+                source: issue.line,
                 seat,
                 issue: 1,
-                order: Some(issue.order),
+                order: issue.order,
+                sales_order: issue.sales_order,
                 company: issue.company,
                 owner: issue.owner,
                 product: issue.product,
@@ -255,15 +258,16 @@ impl App {
             return Ok(Ended::default());
         }
         let now = self.now();
+        let sold = Source { kind: SourceKind::OrderLine, id: line.uuid() };
         let order = store::entitlement::order_of_line(txn, line).await?.ok_or_else(|| internal!("there is no line {line}"))?;
         // All of the order's learners, since the other lines of the refund come next: taken at once, they are taken in one order.
         store::entitlement::lock_learners_of_order(txn, order).await?;
         let (tokens, given) = match ends {
             Ends::Nothing => (Vec::new(), Vec::new()),
-            Ends::Everything => (store::token::unused_of_line(txn, line, None).await?, store::entitlement::of_line(txn, line).await?),
-            Ends::Units(units) => (store::token::unused_of_line(txn, line, Some(u64::from(*units))).await?, Vec::new()),
+            Ends::Everything => (store::token::unused_of_line(txn, sold, None).await?, store::entitlement::of_line(txn, line).await?),
+            Ends::Units(units) => (store::token::unused_of_line(txn, sold, Some(u64::from(*units))).await?, Vec::new()),
             Ends::Tokens(ids) => {
-                let unused: HashSet<TokenId> = store::token::unused_of_line(txn, line, None).await?.into_iter().collect();
+                let unused: HashSet<TokenId> = store::token::unused_of_line(txn, sold, None).await?.into_iter().collect();
                 let sources: Vec<_> = ids.iter().map(|id| id.uuid()).collect();
                 let given = store::entitlement::of_sources(txn, SourceKind::Token, &sources).await?;
                 (ids.iter().copied().filter(|id| unused.contains(id)).collect(), given)
@@ -338,7 +342,7 @@ impl App {
     pub async fn given_by_orders(&self, db: &impl ConnectionTrait, orders: &[OrderId]) -> Result<HashMap<OrderLineId, Given>> {
         let mut given: HashMap<OrderLineId, Given> = HashMap::new();
         for token in store::token::not_void_of_orders(db, orders).await? {
-            let given = given.entry(token.line).or_default();
+            let given = given.entry(OrderLineId::new(token.source.id)).or_default();
             given.of_company = token.owner.is_none();
             given.codes.push(self.code_of(&token)?);
         }

@@ -1,6 +1,7 @@
 //! The installation itself: made at the first start, and checked at every later one.
 
 use crate::app::App;
+use crate::app::credit::EXPIRE_JOB;
 use crate::app::mail::ROUND_JOB;
 use crate::app::secrets::Purpose;
 use crate::error::Result;
@@ -30,7 +31,10 @@ impl App {
                 "the base currency is set to {}, but this shop has prices and its base currency is {fixed} for good; set it to {fixed}",
                 self.shop.base_currency
             )),
-            _ => Ok(outbox::enqueue_round(self.db.write(), ROUND_JOB, &Job::MailRound, self.now()).await?),
+            _ => {
+                outbox::enqueue_round(self.db.write(), ROUND_JOB, &Job::MailRound, self.now()).await?;
+                Ok(outbox::enqueue_round(self.db.write(), EXPIRE_JOB, &Job::ExpireCredits, self.now()).await?)
+            }
         }
     }
 

@@ -215,7 +215,9 @@ impl App {
             Job::SendMail { mail } => self.mail_send((*mail).into()).await,
             Job::DeliverEvent { delivery } => self.event_deliver((*delivery).into()).await,
             Job::MailRound => self.mail_round().await,
+            Job::ExpireCredits => self.credits_expire().await,
             Job::ApplyGatewayEvent { event } => self.gateway_event_apply(*event).await,
+            Job::InvoiceOverage { sales_order } => self.overage_invoice((*sales_order).into()).await,
             Job::Reconcile { night } => self.reconciliation_go_on(night).await,
         }
     }

@@ -12,8 +12,11 @@ use domain::account::Road;
 use domain::cart::For;
 use domain::mail::{MailState, OrderMails, TemplateKind, next_try};
 use domain::order::OrderStatus;
+use domain::sales_order::SalesOrderStatus;
 use domain::text::Email;
-use domain::{AccountId, CompanyId, EntitlementId, MailId, OrderId, OrderLineId, PaymentId, ProductId, SessionId, TokenId};
+use domain::{
+    AccountId, CompanyId, EntitlementId, MailId, OrderId, OrderLineId, PaymentId, ProductId, ResourceId, SalesOrderId, SessionId, TokenId,
+};
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
@@ -25,10 +28,13 @@ use super::caller::{Caller, Topic};
 use super::fulfil::wholly_refunded;
 use super::learning::target_titles;
 use super::payment::{Order, OrderLine, Ran};
+use super::rental::{CreditOffer, Quote};
+use super::sales_order::SalesOrder;
 use super::secrets::Purpose;
 use super::sign_in::read_scopes;
 use super::template::{
-    AccessFacts, DeclineFacts, Facts, LineFacts, OrderFacts, Place, Recipient, Rendered, TemplateFault, ThemeFacts, TokenFacts, render,
+    AccessFacts, DeclineFacts, Facts, LineFacts, OrderFacts, Place, QuoteFacts, QuoteLineFacts, Recipient, Rendered, SaleFacts,
+    ShortageFacts, TemplateFault, ThemeFacts, TokenFacts, render,
 };
 use super::wording::Language;
 use super::{App, entropy};
@@ -111,6 +117,9 @@ struct About {
     entitlement: Option<EntitlementId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     company: Option<CompanyId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resource: Option<ResourceId>,
+    sales_order: Option<SalesOrderId>,
 }
 
 /// A mail to be queued.
@@ -263,6 +272,28 @@ impl App {
         self.mail_queue(txn, seats.iter().map(handover).collect()).await
     }
 
+    /// Sends a quote to these managers of its company.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(super) async fn mail_quote(
+        &self,
+        txn: &DatabaseTransaction,
+        order: &SalesOrder,
+        managers: &[(AccountId, String, Option<String>)],
+    ) -> Result<()> {
+        let quote = |(account, email, name): &(AccountId, String, Option<String>)| {
+            let to = Email::parse(email).map_err(|reason| internal!("the address of a manager: {reason}"))?;
+            Ok(NewMail {
+                to_name: name.clone(),
+                account: Some(*account),
+                about: About { company: Some(order.company), sales_order: Some(order.id), ..About::default() },
+                ..NewMail::of(TemplateKind::SalesQuote, &to, &order.locale)
+            })
+        };
+        self.mail_queue(txn, managers.iter().map(quote).collect::<Result<_>>()?).await
+    }
+
     /// Tells of an order that is given: its buyer, the people it was bought for, and whoever gets copies. `by_link` is whether the buyer
     /// comes in by a mailed link.
     ///
@@ -342,6 +373,22 @@ impl App {
         self.mail_queue(txn, vec![mail]).await
     }
 
+    /// Tells a learner that credits are missing for this resource.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(super) async fn mail_shortage(&self, txn: &DatabaseTransaction, account: AccountId, resource: ResourceId) -> Result<()> {
+        let person = store::account::by_ids(txn, &[account]).await?.pop().map(|account| account.person);
+        let Some((email, name)) = person.and_then(|person| Some((person.email?, person.name))) else { return Ok(()) };
+        let mail = NewMail {
+            to_name: name,
+            account: Some(account),
+            about: About { resource: Some(resource), ..About::default() },
+            ..NewMail::of(TemplateKind::CreditsShort, &email, &self.shop.locale)
+        };
+        self.mail_queue(txn, vec![mail]).await
+    }
+
     /// Looks for access that ends soon, and drops what is too old to keep. Comes round again.
     ///
     /// # Errors
@@ -352,6 +399,7 @@ impl App {
         while store::mail::drop_old(self.db.write(), too_old).await? == store::CHUNK as u64 {}
         while store::event::drop_old(self.db.write(), too_old).await? == store::CHUNK as u64 {}
         store::mail::forget_decisions(self.db.write(), now - DECISIONS_KEPT).await?;
+        store::rental::forget_shortages(self.db.write(), now - DECISIONS_KEPT).await?;
         let days = self.choices(self.db.read()).await?.access_notice_days;
         let notice = TimeDelta::days(i64::from(days));
         while days > 0 && self.mail_endings(notice).await? == store::CHUNK {}
@@ -546,7 +594,9 @@ impl App {
             decline: None,
             access: None,
             token: None,
+            quote: None,
             receipt: None,
+            shortage: None,
         };
         let (mut company, mut product) = (about.company, None);
         if let Some(id) = about.order {
@@ -594,6 +644,32 @@ impl App {
             let ends = token.ends_at.map(|at| words.instant(at, zone));
             facts.token = Some(TokenFacts { code: self.code_of(&token)?, title, when, place: place.flatten(), ends });
         }
+        if let (Some(resource), Some(account)) = (about.resource, mail.account) {
+            // As it is now: credits may have come meanwhile, or the resource was opened in another way.
+            let Some(quote) = self.quote_for(account, resource).await?.filter(|quote| quote.missing() > 0) else { return Ok(None) };
+            facts.shortage = Some(shortage_facts(&quote, words));
+        }
+        if let Some(id) = about.sales_order {
+            let quoted = store::sales_order::by_ids(db, &[id]).await?.pop();
+            let Some(quoted) = quoted.filter(|order| order.status == SalesOrderStatus::Quoted) else { return Ok(None) };
+            facts.quote = Some(QuoteFacts {
+                number: quoted.number,
+                po_number: quoted.po_number,
+                total: words.money(quoted.totals.total),
+                until: quoted.valid_until.map(|at| words.instant(at, zone)),
+                terms: quoted.terms,
+                lines: quoted
+                    .lines
+                    .into_iter()
+                    .map(|line| QuoteLineFacts {
+                        title: line.title,
+                        quantity: line.quantity,
+                        each: line.unit_price.map(|price| words.money(price)),
+                        total: words.money(line.amounts.total),
+                    })
+                    .collect(),
+            });
+        }
         if let Some(company) = company {
             facts.company = store::company::find(db, company).await?.map(|company| company.name);
         }
@@ -611,19 +687,22 @@ impl App {
         words: Language,
     ) -> Result<OrderFacts> {
         let buyer = store::person::by_id(db, order.buyer).await?;
-        let (mut total, mut discount) = (order.totals.total, order.totals.discount);
+        let (mut total, mut discount, mut tax) = (order.totals.total, order.totals.discount, order.totals.tax);
         if part {
             let sum = |amount: fn(&OrderLine) -> domain::Money| {
                 lines.iter().try_fold(domain::Money::zero(order.currency), |sum, line| sum.add(amount(line)))
             };
             total = sum(|line| line.amounts.total).map_err(super::payment::money_fault)?;
             discount = sum(|line| line.amounts.discount).map_err(super::payment::money_fault)?;
+            tax = sum(|line| line.amounts.tax).map_err(super::payment::money_fault)?;
         }
         Ok(OrderFacts {
             number: order.number.clone(),
             placed: words.day(order.placed_at, self.shop.time_zone),
             total: words.money(total),
             discount: (!discount.is_zero()).then(|| words.money(discount)),
+            tax: (!tax.is_zero()).then(|| words.money(tax)),
+            tax_included: order.prices_include_tax,
             buyer_name: buyer.as_ref().and_then(|buyer| buyer.name.clone()),
             buyer_email: buyer.and_then(|buyer| buyer.email).map(|email| email.to_string()),
         })
@@ -684,6 +763,32 @@ pub(super) async fn sessions_of(
         return Ok(HashMap::new());
     }
     Ok(store::catalog::sessions(db, &ids).await?.into_iter().map(|session| (session.id, session)).collect())
+}
+
+fn shortage_facts(quote: &Quote, words: Language) -> ShortageFacts {
+    let count = |count: i64| words.credits(u64::try_from(count).unwrap_or(0));
+    let offer = |offer: &CreditOffer| {
+        let own = offer.price.map(|price| SaleFacts {
+            title: offer.title.clone(),
+            credits: words.credits(u64::from(offer.credits)),
+            price: words.money(price),
+            url: offer.url.clone(),
+        });
+        let packs = offer.packs.iter().map(|pack| SaleFacts {
+            title: offer.title.clone(),
+            credits: words.credits(u64::from(pack.credits)),
+            price: words.money(pack.price),
+            url: pack.url.clone(),
+        });
+        own.into_iter().chain(packs).collect::<Vec<_>>()
+    };
+    ShortageFacts {
+        title: quote.view.resource.title.clone(),
+        needed: count(quote.charge()),
+        held: count(quote.balance()),
+        missing: count(quote.missing()),
+        sales: quote.credit_offers.iter().flat_map(offer).collect(),
+    }
 }
 
 /// The product of these lines, if they have one in common.

@@ -13,6 +13,7 @@ use domain::company::{OfferBase, Storefront, effective};
 use domain::coupon::Content;
 use domain::credit_sale::Gives;
 use domain::pricing::{Buyer, Channel, Market, Prices, Quote, RateTable, Unavailable, quote};
+use domain::tax::TaxClass;
 use domain::terms::Terms;
 use domain::text::{self, Sku};
 use domain::{AccountId, CompanyId, Currency, DiscountScheduleId, GroupId, Money, ProductId, ProviderId};
@@ -60,6 +61,8 @@ pub struct OfferContext {
     pub at: DateTime<Utc>,
     /// Whether everything is as it was on record at that instant; else as it is now.
     pub recorded: bool,
+    /// By which road it is sold.
+    pub channel: Channel,
 }
 
 impl OfferContext {
@@ -95,6 +98,8 @@ pub struct OfferView {
     pub visible: bool,
     /// Whether coupons reach it.
     pub couponable: bool,
+    /// Class of products that it is taxed with.
+    pub tax_class: TaxClass,
     /// What buying it gives.
     pub fulfilment: Fulfilment,
     /// The credits that one unit gives.
@@ -249,16 +254,20 @@ impl App {
         args: ContextArgs,
     ) -> Result<OfferContext> {
         let at = self.now();
+        let company = match args.company {
+            Some(company) => store::company::find(db, company).await?,
+            None => None,
+        };
+        // A company that has no carts is shown what it pays for seats in bulk.
+        let carts = company.as_ref().is_none_or(|company| company.company_type.has_carts());
+        let channel = if carts { Channel::Cart } else { Channel::SalesOrder };
         Ok(OfferContext {
             currency: args.currency.unwrap_or(self.shop.base_currency),
             locale: match args.locale {
                 Some(locale) => text::locale(&locale).map_err(|reason| Refusal::from(reason).under(["locale"]))?,
                 None => self.shop.locale.clone(),
             },
-            company: match args.company {
-                Some(company) => store::company::find(db, company).await?,
-                None => None,
-            },
+            company,
             groups: match account {
                 Some(account) => store::group::groups_of(db, account, at).await?,
                 None => Vec::new(),
@@ -266,6 +275,7 @@ impl App {
             account,
             at,
             recorded: false,
+            channel,
         })
     }
 
@@ -488,7 +498,7 @@ impl App {
         let view = context.viewpoint();
         schedules.sort_unstable_by_key(|id| id.uuid());
         schedules.dedup();
-        let schedules = store::offer::schedules(db, &view, &schedules).await?;
+        let schedules = store::offer::schedules(db, &view, &schedules, context.channel).await?;
         let mut bases: Vec<Currency> = schedules
             .values()
             .flat_map(|schedule| schedule.tiers())
@@ -519,7 +529,7 @@ impl App {
             rows: facts.rows.get(&product).map(Vec::as_slice).unwrap_or_default(),
             schedule: schedule.and_then(|schedule| facts.schedules.get(&schedule)),
         };
-        let buyer = Buyer { currency: context.currency, groups: &context.groups, channel: Channel::Cart };
+        let buyer = Buyer { currency: context.currency, groups: &context.groups, channel: context.channel };
         let market = Market { base_currency: self.shop.base_currency, rates: &facts.rates };
         quote(&prices, &buyer, &market, quantity, context.at)
     }
@@ -540,6 +550,7 @@ impl App {
             saleability: facts.saleability,
             visible: offer.visible && !facts.restricted,
             couponable: facts.couponable,
+            tax_class: facts.tax_class.clone(),
             fulfilment: facts.fulfilment,
             gives: facts.gives,
             product_code: facts.product_code.clone(),

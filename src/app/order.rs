@@ -12,6 +12,7 @@ use domain::order::{
 use domain::payment::{Observation, PaymentStatus};
 use domain::pricing::{ExchangeRate, Totals};
 use domain::refusal::{Code, Refusal};
+use domain::royalty::{Originator, SaleChannel};
 use domain::{CartId, CompanyId, Money, OrderId, PaymentId, RefundId, text};
 use sea_orm::DatabaseTransaction;
 use serde_json::json;
@@ -21,6 +22,7 @@ use super::caller::{Caller, Topic, Who};
 use super::cart::{CartLineView, CartView};
 use super::gateways::Instance;
 use super::payment::{News, Order, OrderFilter, OrderLine, Payment, Ran, Refund, Road, money_fault, new_attempt};
+use super::royalty::Selling;
 use super::{Answer, App, Object, entropy};
 use crate::config::ShopSettings;
 use crate::error::{Error, Result};
@@ -126,7 +128,14 @@ impl App {
         } else {
             Some(self.method(&cmd, view.context.company.as_ref().map(|company| company.key.as_str()), total)?)
         };
-        let order = self.order_of(caller, &view, totals, instance, now)?;
+        let mut order = self.order_of(caller, &view, totals, instance, now)?;
+        let originator = view.context.company.as_ref().map_or(Originator::Operator, |company| company.originator);
+        let selling: Vec<Selling> =
+            order.lines.iter().map(|line| Selling { target: line.target, quantity: line.quantity, net: line.amounts.net }).collect();
+        let royalties = self.royalties_recommended(&txn, originator, SaleChannel::Retail, &selling).await?;
+        for (line, royalty) in order.lines.iter_mut().zip(royalties) {
+            line.royalty = royalty;
+        }
         store::order::insert(&txn, &order).await?;
         self.tell_order(&txn, EventKind::OrderPlaced, &order, json!({})).await?;
         if let Some(refusal) = self.uses_take(&txn, &order, &view, &customer).await? {
@@ -713,11 +722,12 @@ fn order_line(view: &CartLineView) -> Result<OrderLine> {
         refunded: zero,
         refunded_by_quantity: zero,
         refunded_quantity: 0,
+        royalty: None,
     })
 }
 
 /// What a product of this kind opens; a credit pack opens nothing.
-const fn target_kind(kind: ProductKind) -> Option<TargetKind> {
+pub(super) const fn target_kind(kind: ProductKind) -> Option<TargetKind> {
     match kind {
         ProductKind::Library => Some(TargetKind::Library),
         ProductKind::Course => Some(TargetKind::Course),

@@ -451,6 +451,8 @@ impl Pages {
                 placed: words.day(order.placed_at, app.shop.time_zone),
                 total: words.money(order.totals.total),
                 discount: (!order.totals.discount.is_zero()).then(|| words.money(order.totals.discount)),
+                tax: (!order.totals.tax.is_zero()).then(|| words.money(order.totals.tax)),
+                tax_included: order.prices_include_tax,
                 buyer_name: None,
                 buyer_email: None,
             }),
@@ -460,7 +462,9 @@ impl Pages {
             decline: None,
             access: None,
             token: None,
+            quote: None,
             receipt: None,
+            shortage: None,
         }
     }
 }

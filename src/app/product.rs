@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use domain::catalog::{Fulfilment, ProductKind, SaleState};
 use domain::credit_sale::{self, Change};
 use domain::mail::canonical_locale;
+use domain::tax::TaxClass;
 use domain::terms::{Terms, days};
 use domain::text::Sku;
 use domain::{ProductId, text};
@@ -63,6 +64,8 @@ pub struct ProductUpdate {
     pub terms: Option<TermsWish>,
     /// Whether coupons reach it.
     pub couponable: Option<bool>,
+    /// Class of products that it is taxed with, for later orders.
+    pub tax_class: Option<String>,
     /// What buying it gives, for later orders.
     pub fulfilment: Option<Fulfilment>,
     /// The credits that it gives, for later orders.
@@ -120,6 +123,7 @@ impl App {
         let sku = cmd.sku.map(|sku| faults.at("sku", Sku::parse(&sku)));
         let terms = cmd.terms.map(|terms| faults.at("terms", terms.check(held.kind)));
         let redeem_days = cmd.redeem_days.map(|given| given.and_then(|given| faults.at("redeemDays", days(given))));
+        let tax_class = cmd.tax_class.and_then(|class| faults.at("taxClass", TaxClass::parse(&class)));
         let form_texts = checked_form_texts(cmd.form_texts, &mut faults);
         let gives = match credit_sale::changed(held.kind, held.id, held.gives, cmd.credits) {
             Ok(gives) => gives,
@@ -144,6 +148,7 @@ impl App {
             product.sku = sku.as_str().to_owned();
         }
         product.couponable = cmd.couponable.unwrap_or(product.couponable);
+        product.tax_class = tax_class.unwrap_or(product.tax_class);
         product.fulfilment = cmd.fulfilment.unwrap_or(product.fulfilment);
         product.redeem_days = redeem_days.unwrap_or(product.redeem_days);
         product.state = cmd.state.unwrap_or(product.state);

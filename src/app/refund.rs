@@ -16,6 +16,7 @@ use sea_orm::DatabaseTransaction;
 use serde_json::json;
 
 use super::caller::{Caller, Topic};
+use super::credit_sale::Back;
 use super::payment::{Dispute, Order, OrderLine, Origin, Payment, Ran, Refund, RefundLine, money_facts, money_fault};
 use super::{Answer, App, Object, entropy};
 use crate::error::{Error, Result};
@@ -362,6 +363,7 @@ impl App {
                 tracing::error!(refund = %refund.id, order = order.number, "a refund failed; its amount can be refunded again");
                 if before == RefundStatus::Succeeded {
                     self.give_back(&txn, order.id, &ended_by(&refund)).await?;
+                    self.credits_restore(&txn, &order, &refund).await?;
                 }
                 for line in &refund.lines {
                     let by_quantity = if line.by_quantity { line.amount.minor } else { 0 };
@@ -398,6 +400,7 @@ impl App {
                 self.end_refunded(txn, order, refund, line).await?;
             }
         }
+        self.order_royalties_follow(txn, order, &ended_by(refund)).await?;
         store::order::touch(txn, order.id, now).await?;
         Ok(())
     }
@@ -435,7 +438,12 @@ impl App {
         if part.access == Access::Keep && wholly_refunded {
             self.keep_given(txn, line.id).await?;
         }
-        self.end_given(txn, line.id, &plan.ends(), &ended_by(refund)).await?;
+        let ends = plan.ends();
+        self.end_given(txn, line.id, &ends, &ended_by(refund)).await?;
+        let back = self.credits_take_back(txn, order, line, (refund, part), &ends).await?;
+        if back != Back::default() {
+            store::payment::set_credits_back(txn, refund.id, line.id, (back.asked, back.taken, back.spent)).await?;
+        }
         Ok(())
     }
 
@@ -525,12 +533,17 @@ impl App {
         if lost_now && order.paid_payment == Some(payment) {
             for line in &order.lines {
                 if self.shop.end_access_on_lost_dispute {
-                    self.end_given(&txn, line.id, &domain::refund::Ends::Everything, &format!("dispute {reference} lost")).await?;
+                    let reason = format!("dispute {reference} lost");
+                    self.end_given(&txn, line.id, &domain::refund::Ends::Everything, &reason).await?;
+                    self.credits_end(&txn, line, &reason).await?;
                 } else {
                     // The shop leaves it on purpose, so it is no access that nobody knows of.
                     self.keep_given(&txn, line.id).await?;
                 }
             }
+        }
+        if order.paid_payment == Some(payment) {
+            self.order_royalties_follow(&txn, &order, &format!("dispute {reference}")).await?;
         }
         store::order::touch(&txn, order.id, now).await?;
         txn.commit().await?;

@@ -288,15 +288,15 @@ impl App {
         &self,
         txn: &DatabaseTransaction,
         session: SessionId,
-        line: OrderLineId,
+        line: Source,
         order: Option<OrderId>,
         token: TokenId,
         account: AccountId,
     ) -> Result<Result<(), SeatRefusal>> {
         // Several may redeem tokens of one line at once: they count the line's seats one after the other.
         store::seat::lock(txn, session).await?;
-        let Some(mut seat) = seats_of_line(txn, line).await? else {
-            return Err(internal!("{line} sold tokens of a session and holds no seats"));
+        let Some(mut seat) = store::seat::of_sources(txn, line.kind, &[line.id]).await?.pop() else {
+            return Err(internal!("the line {} sold tokens of a session and holds no seats", line.id));
         };
         if !store::seat::held_by(txn, account, &[session], None).await?.is_empty() {
             return Ok(Err(SeatRefusal::HasSeat));

@@ -30,6 +30,10 @@ pub enum Purpose {
     Mail,
     /// Keys of endpoints that are told of events.
     WebhookEndpoint,
+    /// Links to documents.
+    DocumentLink,
+    /// Links to files.
+    Export,
     /// The fixed text that tells a wrong secret.
     Check,
 }
@@ -45,6 +49,8 @@ impl Purpose {
             Self::SigningKey => "signing-key",
             Self::Mail => "mail",
             Self::WebhookEndpoint => "webhook-endpoint",
+            Self::DocumentLink => "document-link",
+            Self::Export => "export",
             Self::Check => "check",
         }
     }

@@ -7,6 +7,7 @@ use chrono::{TimeDelta, TimeZone, Utc};
 use domain::catalog::{AppliesTo, CourseKind, GroupKind, ScheduleMode, Tier, TierPrice};
 use domain::company::{CompanyType, Visibility};
 use domain::entitlement::Target;
+use domain::rental::DemoKind;
 use domain::{CourseId, Currency, Money, Percent, ProductId, ProviderId, Rate};
 
 use super::App;
@@ -18,6 +19,7 @@ use super::credit_pack::CreditWish;
 use super::group::{Content, GroupCommerce, GroupCreate, Rule};
 use super::price::{PriceWish, RateWish, ScheduleSet};
 use super::product::TermsWish;
+use super::resource::{ResourceWish, ResourcesSet};
 use crate::error::Result;
 use crate::{internal, store};
 
@@ -244,6 +246,7 @@ impl App {
                 product_code: Some(code.to_owned()),
                 ordered,
                 schedule: code.starts_with('S').then_some(schedule),
+                royalty_plan: None,
                 courses: keys.iter().map(|key| courses[key]).collect(),
                 sku: sku.to_owned(),
                 terms: TermsWish { days, ..TermsWish::default() },
@@ -282,6 +285,18 @@ impl App {
             ignores_credits: false,
         };
         self.group_create(caller, automatic).await?;
+        let resource = |title: &str, cost, demo: &str| ResourceWish {
+            id: None,
+            title: title.to_owned(),
+            cost,
+            days: None,
+            demo: Some((DemoKind::Text, demo.to_owned())),
+        };
+        let resources = vec![
+            resource("Worked exercises", 0, "Twelve exercises with their solutions, step by step."),
+            resource("Recorded workshop", 5, "Two hours in a class: questions that people really ask."),
+        ];
+        self.resources_set(caller, ResourcesSet { course: courses["MATH-2"], resources }).await?;
         Ok(())
     }
 
@@ -294,6 +309,8 @@ impl App {
         ];
         for (key, name, company_type, zone, domain) in companies {
             let create = CompanyCreate {
+                tokens_on: None,
+                overage_limit: None,
                 key: Some(key.to_owned()),
                 name: name.to_owned(),
                 company_type,
@@ -302,6 +319,9 @@ impl App {
                 storefront: None,
                 email_domains: vec![domain.to_owned()],
                 reregistration_days: None,
+                country: None,
+                tax_exempt: false,
+                originator: None,
             };
             let company = self.company_create(caller, create).await?.id;
             let rows = match key {

@@ -4,6 +4,7 @@
 
 use domain::mail::OrderMails;
 use domain::refusal::Code;
+use domain::sales_order::TokensOn;
 use domain::text::{self, Email};
 use sea_orm::ConnectionTrait;
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,8 @@ pub const MAX_NOTICE_DAYS: u32 = 90;
 const MAX_URL: usize = 2_000;
 /// Most characters of the text at the foot.
 const MAX_FOOTER: usize = 500;
+/// Most characters of who sells.
+const MAX_SELLER: usize = 1_000;
 /// Most characters of a list of fonts.
 const MAX_FONT: usize = 200;
 
@@ -79,11 +82,22 @@ pub struct Choices {
     pub order_mails: OrderMails,
     /// How many days before its end a learner is told; 0 = never.
     pub access_notice_days: u32,
+    /// When the seats of sales orders are given, where the company has no say of its own.
+    pub tokens_on: TokensOn,
+    /// Who sells, as invoices say it; the shop's name when absent.
+    pub invoice_seller: Option<String>,
 }
 
 impl Default for Choices {
     fn default() -> Self {
-        Self { theme: Theme::default(), owner_copies: Vec::new(), order_mails: OrderMails::PerOrder, access_notice_days: 7 }
+        Self {
+            theme: Theme::default(),
+            owner_copies: Vec::new(),
+            order_mails: OrderMails::PerOrder,
+            access_notice_days: 7,
+            tokens_on: TokensOn::Payment,
+            invoice_seller: None,
+        }
     }
 }
 
@@ -115,6 +129,10 @@ pub struct ChoicesChange {
     pub order_mails: Option<OrderMails>,
     /// When a learner is told of an end.
     pub access_notice_days: Option<u32>,
+    /// When the seats of sales orders are given.
+    pub tokens_on: Option<TokensOn>,
+    /// Who sells; `Some(None)` = the shop's name.
+    pub invoice_seller: Option<Option<String>>,
 }
 
 impl App {
@@ -200,6 +218,11 @@ fn changed(mut choices: Choices, change: ChoicesChange) -> Result<Choices> {
             faults.add(Refusal::at(Code::TooLarge, ["accessNoticeDays"], message));
         }
         choices.access_notice_days = days;
+    }
+    choices.tokens_on = change.tokens_on.unwrap_or(choices.tokens_on);
+    if let Some(seller) = change.invoice_seller {
+        let checked = seller.map(|seller| text::lines("seller", &seller, MAX_SELLER)).transpose();
+        choices.invoice_seller = faults.at("invoiceSeller", checked).flatten().filter(|seller| !seller.is_empty());
     }
     faults.check()?;
     Ok(choices)

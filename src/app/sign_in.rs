@@ -12,6 +12,7 @@ use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::account::KeyRole;
+use domain::{AccountId, ServiceKeyId};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
@@ -25,6 +26,7 @@ use super::throttle::{Throttle, address_key};
 use crate::error::{Error, Result};
 use crate::store;
 use crate::store::account::Account;
+use crate::store::key::ServiceKey;
 
 /// How service keys begin; what follows are 43 characters.
 pub const SERVICE_KEY_PREFIX: &str = "bsk_";
@@ -124,16 +126,21 @@ impl App {
         self.caller(&Presented { bearer, cart_secret, address, request }).await
     }
 
+    /// What an account may do now, if nothing happened since `since` that ends its sign-ins.
+    pub(super) async fn who_is_account(&self, id: AccountId, since: DateTime<Utc>) -> Result<Option<Who>> {
+        let rights = store::account::rights(self.db.read(), id).await?.filter(|rights| rights.sessions_valid_from <= since);
+        Ok(rights.map(|rights| Who::Account { id, operator: rights.operator.as_deref().map(read_scopes), manages: rights.manages }))
+    }
+
+    /// What a service key may do now, if it lives.
+    pub(super) async fn who_is_key(&self, id: ServiceKeyId) -> Result<Option<Who>> {
+        Ok(store::key::living_with_id(self.db.read(), id).await?.and_then(who_holds))
+    }
+
     async fn who_has_key(&self, secret: &str) -> Result<Who> {
         let hash = self.secrets.hash(Purpose::ServiceKey, secret);
         let dead = || Error::Unauthenticated("This service key is unknown or revoked, or its company is disabled.".to_owned());
-        let key = store::key::living(self.db.read(), &hash).await?.ok_or_else(dead)?;
-        let scopes = read_scopes(&key.scopes);
-        Ok(match (key.role, key.company) {
-            (KeyRole::Manager, Some(company)) => Who::ManagerKey { id: key.id, company, scopes },
-            (KeyRole::Manager, None) => return Err(dead()),
-            (KeyRole::Operator | KeyRole::Service, _) => Who::Key { id: key.id, scopes },
-        })
+        store::key::living(self.db.read(), &hash).await?.and_then(who_holds).ok_or_else(dead)
     }
 
     async fn who_signed_in(&self, token: &str) -> Result<Who> {
@@ -314,6 +321,16 @@ fn nobodys_hash() -> anyhow::Result<SecretString> {
     }
     let hash = hashed(&Uuid::now_v7().to_string())?;
     Ok(HASH.get_or_init(|| hash).clone())
+}
+
+/// Who comes with a key; nobody with a manager's that is of no company.
+fn who_holds(key: ServiceKey) -> Option<Who> {
+    let scopes = read_scopes(&key.scopes);
+    match (key.role, key.company) {
+        (KeyRole::Manager, Some(company)) => Some(Who::ManagerKey { id: key.id, company, scopes }),
+        (KeyRole::Manager, None) => None,
+        (KeyRole::Operator | KeyRole::Service, _) => Some(Who::Key { id: key.id, scopes }),
+    }
 }
 
 /// Scopes as stored. One that this version does not know allows nothing.

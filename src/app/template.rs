@@ -39,7 +39,7 @@ const MAX_RENDERED: usize = 1_000_000;
 const FUEL: u64 = 200_000;
 
 /// The shipped templates: kind, locale, file.
-const SHIPPED: [(TemplateKind, &str, &str); 16] = [
+const SHIPPED: [(TemplateKind, &str, &str); 20] = [
     (TemplateKind::OrderConfirmation, "en", include_str!("template/order_confirmation.en.tpl")),
     (TemplateKind::OrderConfirmation, "pl", include_str!("template/order_confirmation.pl.tpl")),
     (TemplateKind::OwnerCopy, "en", include_str!("template/owner_copy.en.tpl")),
@@ -52,6 +52,10 @@ const SHIPPED: [(TemplateKind, &str, &str); 16] = [
     (TemplateKind::PaymentDeclined, "pl", include_str!("template/payment_declined.pl.tpl")),
     (TemplateKind::AccessEndsSoon, "en", include_str!("template/access_ends_soon.en.tpl")),
     (TemplateKind::AccessEndsSoon, "pl", include_str!("template/access_ends_soon.pl.tpl")),
+    (TemplateKind::CreditsShort, "en", include_str!("template/credits_short.en.tpl")),
+    (TemplateKind::CreditsShort, "pl", include_str!("template/credits_short.pl.tpl")),
+    (TemplateKind::SalesQuote, "en", include_str!("template/sales_quote.en.tpl")),
+    (TemplateKind::SalesQuote, "pl", include_str!("template/sales_quote.pl.tpl")),
     (TemplateKind::ReceiptPage, "en", include_str!("template/receipt_page.en.tpl")),
     (TemplateKind::ReceiptPage, "pl", include_str!("template/receipt_page.pl.tpl")),
     (TemplateKind::DeclinePage, "en", include_str!("template/decline_page.en.tpl")),
@@ -130,8 +134,31 @@ pub(super) struct Facts {
     pub access: Option<AccessFacts>,
     /// A seat.
     pub token: Option<TokenFacts>,
+    /// A quote.
+    pub quote: Option<QuoteFacts>,
     /// How to get to what was bought.
     pub receipt: Option<String>,
+    /// Credits that are missing.
+    pub shortage: Option<ShortageFacts>,
+}
+
+/// Credits that are missing to rent something, in a template.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct ShortageFacts {
+    pub title: String,
+    pub needed: String,
+    pub held: String,
+    pub missing: String,
+    pub sales: Vec<SaleFacts>,
+}
+
+/// What sells credits, in a template.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct SaleFacts {
+    pub title: String,
+    pub credits: String,
+    pub price: String,
+    pub url: String,
 }
 
 /// The shop, in a template.
@@ -165,6 +192,10 @@ pub(super) struct OrderFacts {
     pub placed: String,
     pub total: String,
     pub discount: Option<String>,
+    /// Taxes, where there are any.
+    pub tax: Option<String>,
+    /// Whether the prices shown hold the tax.
+    pub tax_included: bool,
     pub buyer_name: Option<String>,
     pub buyer_email: Option<String>,
 }
@@ -221,6 +252,27 @@ pub(super) struct TokenFacts {
     /// Where its session is.
     pub place: Option<String>,
     pub ends: Option<String>,
+}
+
+/// A quote, in a template.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct QuoteFacts {
+    pub number: String,
+    pub po_number: Option<String>,
+    pub total: String,
+    pub until: Option<String>,
+    pub terms: Option<String>,
+    pub lines: Vec<QuoteLineFacts>,
+}
+
+/// A line of a quote, in a template.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct QuoteLineFacts {
+    pub title: String,
+    pub quantity: u32,
+    /// The price of one seat; `None` where the parts of a graduated schedule differ.
+    pub each: Option<String>,
+    pub total: String,
 }
 
 impl ThemeFacts {
@@ -454,6 +506,8 @@ impl App {
                 placed: words.instant(at, self.shop.time_zone),
                 total: dollars(if all { 25_900 } else { 14_900 }),
                 discount: all.then(|| dollars(0)),
+                tax: all.then(|| dollars(4_843)),
+                tax_included: self.shop.prices_include_tax,
                 buyer_name: some("Ann Lee"),
                 buyer_email: some("ann@example.org"),
             }),
@@ -472,12 +526,40 @@ impl App {
                 day: words.day(at, self.shop.time_zone),
                 url: all.then(|| format!("{}/form/RUST-PATH", self.shop.public_url)),
             }),
+            quote: (kind == TemplateKind::SalesQuote).then(|| QuoteFacts {
+                number: "B7K2M-94XQP".to_owned(),
+                po_number: some("PO 4711"),
+                total: dollars(9_900),
+                until: some(&ends),
+                terms: some("Within 30 days"),
+                lines: vec![QuoteLineFacts {
+                    title: "The Rust path".to_owned(),
+                    quantity: 11,
+                    each: all.then(|| dollars(900)),
+                    total: dollars(9_900),
+                }],
+            }),
             token: (kind == TemplateKind::TokenHandover).then(|| TokenFacts {
                 code: "7K2M9-4XQPT-W3HBN".to_owned(),
                 title: "The Rust path".to_owned(),
                 when: some("2026-05-04 09:00–17:30 CEST"),
                 place: some("Main hall"),
                 ends: some(&ends),
+            }),
+            shortage: (kind == TemplateKind::CreditsShort).then(|| ShortageFacts {
+                title: "Lifetimes in an hour".to_owned(),
+                needed: words.credits(5),
+                held: words.credits(if all { 3 } else { 0 }),
+                missing: words.credits(if all { 2 } else { 5 }),
+                sales: all
+                    .then(|| SaleFacts {
+                        title: "Twenty credits".to_owned(),
+                        credits: words.credits(20),
+                        price: dollars(1_900),
+                        url: format!("{}/form/CREDITS-20", self.shop.public_url),
+                    })
+                    .into_iter()
+                    .collect(),
             }),
         }
     }

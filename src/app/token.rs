@@ -9,7 +9,8 @@ use domain::entitlement::{Source, SourceKind};
 use domain::refusal::{Reason, Refusal};
 use domain::text::{self, Email};
 use domain::token::{HandOver, TokenCode, TokenRefusal, TokenStatus, redeem, revoke, status, transfer};
-use domain::{AccountId, CompanyId, OrderId, PersonId, ProductId, TokenId};
+use domain::{AccountId, CompanyId, OrderId, PersonId, ProductId, SalesOrderId, TokenId};
+use sea_orm::DatabaseTransaction;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -42,12 +43,14 @@ pub struct TokenView {
 }
 
 /// Which seats are handed out.
-#[derive(Debug, Clone, Default, serde::Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Pool {
     /// Seats of this company.
     pub company: Option<CompanyId>,
     /// Seats of this order.
     pub order: Option<OrderId>,
+    /// Seats of this sales order.
+    pub sales_order: Option<SalesOrderId>,
     /// Seats in this product.
     pub product: Option<ProductId>,
 }
@@ -85,10 +88,8 @@ impl App {
             txn.commit().await?;
             return Ok(Answer { value: self.token_view(caller, serde_json::from_value(earlier)?).await?, replayed: true });
         }
-        if let Some(order) = known.order {
-            // Refunds void tokens under the order's lock; whoever comes second sees what the first one did.
-            store::token::hold_order(&txn, order).await?;
-        }
+        // Refunds void tokens under the order's lock; whoever comes second sees what the first one did.
+        hold_sold(&txn, &known).await?;
         if !store::token::redeem(&txn, known.id, account, now).await? {
             let token = store::token::by_code(&txn, &hash).await?.ok_or_else(unknown)?;
             let refusal = redeem(status(token.status, token.ends_at, now)).err().unwrap_or(TokenRefusal::Used);
@@ -96,7 +97,7 @@ impl App {
         }
         store::entitlement::lock_learners(&txn, &[account]).await?;
         if let Some(session) = known.session
-            && let Err(reason) = self.seat_redeem(&txn, session, known.line, known.order, known.id, account).await?
+            && let Err(reason) = self.seat_redeem(&txn, session, known.source, known.order, known.id, account).await?
         {
             return Err(Refusal::new(reason.code(), reason.to_string()).under(["code"]).into());
         }
@@ -111,6 +112,7 @@ impl App {
             now,
         };
         self.grant(&txn, grant).await?;
+        self.credits_of_token(&txn, &known, account).await?;
         if let Some(company) = known.company {
             store::token::join_company(&txn, company, account, now).await?;
         }
@@ -123,7 +125,7 @@ impl App {
     /// Hands free seats to learners, one each: all of them or none. Whoever has the code redeems it; the buyer takes no seat unless named.
     ///
     /// # Errors
-    /// [`Code::TooFewTokens`] with how many are free; each bad or repeated address by its place, and each that has an unused seat already;
+    /// [`Code::TooFewTokens`] with how many are free, and how many more a company may take; each bad or repeated address by its place, and each that has an unused seat already;
     /// [`Code::Required`] where the seats named are of several products; [`Code::NotFound`] for seats that are not this caller's to hand out.
     pub async fn token_assign(&self, caller: &Caller, pool: Pool, learners: &[Assignee], key: &str) -> Result<Answer<Vec<TokenView>>> {
         caller.require_sign_in()?;
@@ -139,6 +141,13 @@ impl App {
             let ids: Vec<TokenId> = serde_json::from_value(earlier)?;
             return Ok(Answer { value: self.token_views(caller, &ids).await?, replayed: true });
         }
+        // Who takes seats beyond those that a company has counts them one after the other.
+        let beyond = pool
+            .company
+            .filter(|company| pool.order.is_none() && pool.sales_order.is_none() && caller.may_for(Topic::Learning.write(), *company));
+        if let Some(company) = beyond {
+            store::company::lock(&txn, company).await?;
+        }
         let mut free = store::token::free_within(&txn, &filter, now).await?;
         if free.is_empty() && !store::token::any_within(&txn, &filter).await? {
             return Err(Error::not_found(field, "seat that you may hand out"));
@@ -146,8 +155,13 @@ impl App {
         let orders: Vec<OrderId> = free.iter().filter_map(|seat| seat.order).collect::<BTreeSet<_>>().into_iter().collect();
         // Two who hand out at once would count the same free seats; a refund would void one that was just handed out.
         store::token::lock_orders(&txn, &orders).await?;
+        let sales_orders: Vec<SalesOrderId> =
+            free.iter().filter_map(|seat| seat.sales_order).collect::<BTreeSet<_>>().into_iter().collect();
+        store::sales_order::lock_all(&txn, &sales_orders).await?;
         free = store::token::free_within(&txn, &filter, now).await?;
-        free.retain(|seat| seat.order.is_none_or(|order| orders.contains(&order)));
+        free.retain(|seat| {
+            seat.order.is_none_or(|order| orders.contains(&order)) && seat.sales_order.is_none_or(|order| sales_orders.contains(&order))
+        });
         if free.iter().any(|seat| Some(seat.product) != free.first().map(|first| first.product)) {
             let message = "These seats are of several products; say of which one, as productId.";
             return Err(Error::refused(Code::Required, ["productId"], message));
@@ -162,14 +176,21 @@ impl App {
             }
         }
         faults.check()?;
-        domain::token::assign(free.len(), persons.len()).map_err(|reason| Refusal::from(reason).under(["learners"]))?;
+        let mut seats: Vec<TokenId> = free.iter().map(|seat| seat.token).collect();
+        if seats.len() < persons.len()
+            && let (Some(company), Some(product)) = (beyond, filter.product)
+            && let Some(made) = self.take_beyond(&txn, caller, company, product, seats.len(), persons.len()).await?
+        {
+            seats.extend(made);
+        }
+        domain::token::assign(seats.len(), persons.len()).map_err(|reason| Refusal::from(reason).under(["learners"]))?;
         store::person::insert(&txn, &persons, now).await?;
         let mut assigned = Vec::with_capacity(persons.len());
-        for (seat, person) in free.iter().zip(&persons) {
-            if !store::token::assign(&txn, seat.token, person.id, &person.email_hash, now).await? {
-                return Err(internal!("{} was taken under the lock of its order", seat.token));
+        for (seat, person) in seats.into_iter().zip(&persons) {
+            if !store::token::assign(&txn, seat, person.id, &person.email_hash, now).await? {
+                return Err(internal!("{seat} was taken under the lock of its order"));
             }
-            assigned.push(seat.token);
+            assigned.push(seat);
         }
         let tokens = store::token::by_ids(&txn, &assigned).await?;
         let company_of: HashMap<TokenId, Option<CompanyId>> = tokens.iter().map(|token| (token.id, token.company)).collect();
@@ -224,11 +245,13 @@ impl App {
     /// The seats of a pool that a caller may hand out, and the field that names them.
     fn pool_of(&self, caller: &Caller, pool: &Pool) -> Result<(&'static str, TokenFilter)> {
         let scope = Topic::Learning.write();
-        let field = match (pool.order, pool.company) {
-            (Some(_), _) => "orderId",
-            (None, Some(_)) => "companyId",
-            (None, None) => {
-                return Err(Error::refused(Code::Required, ["orderId"], "Say of which order or of which company the seats are."));
+        let field = match (pool.order, pool.sales_order, pool.company) {
+            (Some(_), _, _) => "orderId",
+            (None, Some(_), _) => "salesOrderId",
+            (None, None, Some(_)) => "companyId",
+            (None, None, None) => {
+                let message = "Say of which order, of which sales order or of which company the seats are.";
+                return Err(Error::refused(Code::Required, ["orderId"], message));
             }
         };
         let seen_by = match &caller.who {
@@ -239,7 +262,8 @@ impl App {
                 return Err(caller.denied("Seats are handed out by whoever bought them, managers of their company, and operators."));
             }
         };
-        Ok((field, TokenFilter { company: pool.company, order: pool.order, product: pool.product, seen_by, status: None }))
+        let Pool { company, order, sales_order, product } = *pool;
+        Ok((field, TokenFilter { company, order, sales_order, product, seen_by, status: None }))
     }
 
     /// Hands an unused seat to another learner. The code that somebody may have is dead then, and the seat has a fresh one.
@@ -267,10 +291,8 @@ impl App {
         let known = store::token::by_ids(self.db.read(), &[id]).await?.pop();
         let known = known.filter(|token| hands_out(caller, token)).ok_or_else(|| Error::not_found("tokenId", "token"))?;
         let txn = self.db.begin().await?;
-        if let Some(order) = known.order {
-            // As for redeeming: refunds take the order first, then its tokens.
-            store::token::hold_order(&txn, order).await?;
-        }
+        // As for redeeming: refunds take the order first, then its tokens.
+        hold_sold(&txn, &known).await?;
         // Looked at under that lock, and the update below counts all the same: whoever redeems the seat at this instant was first or is late.
         let token = store::token::by_ids(&txn, &[id]).await?.pop().ok_or_else(|| internal!("{id} is gone"))?;
         let refused = |refusal: TokenRefusal| Refusal::from(refusal).under(["tokenId"]);
@@ -290,7 +312,7 @@ impl App {
                 return self.token_view(caller, id).await;
             }
         }
-        if store::token::void(&txn, &[id], "a new code for its seat", now).await? == 0 {
+        if store::token::void(&txn, &[id], store::token::FRESH_CODE, now).await? == 0 {
             return Err(refused(TokenRefusal::Used).into());
         }
         let fresh = self.new_token(Token {
@@ -318,27 +340,28 @@ impl App {
     }
 
     /// A page of tokens, the oldest first: for operators all, else those that the caller bought and those of companies that it manages. Of one
-    /// company or order, if that is named.
+    /// company, order, sales order or product, if that is named.
     ///
     /// # Errors
     /// Not for this caller.
     pub async fn tokens(
         &self,
         caller: &Caller,
-        company: Option<CompanyId>,
-        order: Option<OrderId>,
+        of: Pool,
         wanted: Option<TokenStatus>,
         args: &PageArgs<(Key, Uuid)>,
         total: bool,
     ) -> Result<Page<TokenView>> {
         let scope = Topic::Learning.read();
+        let Pool { company, order, sales_order, product } = of;
+        let named = company.is_some() || order.is_some() || sales_order.is_some();
         let seen_by = if caller.may(scope) {
             None
         } else {
             let companies = match &caller.who {
                 Who::Account { manages, .. } => manages.clone(),
                 // A program has no tokens of its own: it says whose it wants.
-                Who::ManagerKey { company: own, .. } if caller.may_for(scope, *own) && (company.is_some() || order.is_some()) => vec![*own],
+                Who::ManagerKey { company: own, .. } if caller.may_for(scope, *own) && named => vec![*own],
                 Who::Guest | Who::Key { .. } | Who::ManagerKey { .. } | Who::System => {
                     return Err(caller.denied("Tokens are listed for those who bought them, managers of the company named, and operators."));
                 }
@@ -346,7 +369,7 @@ impl App {
             Some(SeenBy { owner: caller.account(), companies })
         };
         let now = self.now();
-        let filter = TokenFilter { company, order, product: None, seen_by, status: wanted };
+        let filter = TokenFilter { company, order, sales_order, product, seen_by, status: wanted };
         let page = store::token::list(self.db.read(), &filter, now, args, total).await?;
         let (has_next, has_previous, total) = (page.has_next, page.has_previous, page.total);
         let rows = self.viewed(caller, page.rows, now).await?;
@@ -395,6 +418,17 @@ impl App {
         };
         tokens.into_iter().map(view).collect()
     }
+}
+
+/// Holds what sold a seat against whoever takes it for a refund.
+async fn hold_sold(txn: &DatabaseTransaction, token: &Token) -> Result<()> {
+    if let Some(order) = token.order {
+        store::token::hold_order(txn, order).await?;
+    }
+    if let Some(order) = token.sales_order {
+        store::sales_order::hold(txn, order).await?;
+    }
+    Ok(())
 }
 
 /// The mail that hands a seat over.

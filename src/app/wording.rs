@@ -166,6 +166,18 @@ impl Language {
         }
     }
 
+    /// A rate in millionths as a percentage, without zeros that say nothing.
+    pub(super) fn percent(self, millionths: u32) -> String {
+        let (whole, rest) = (millionths / 10_000, millionths % 10_000);
+        let decimals = format!("{rest:04}");
+        let decimals = decimals.trim_end_matches('0');
+        match (self, decimals) {
+            (_, "") => format!("{whole}%"),
+            (Self::English, decimals) => format!("{whole}.{decimals}%"),
+            (Self::Polish, decimals) => format!("{whole},{decimals}%"),
+        }
+    }
+
     /// An instant, in a zone.
     pub(super) fn instant(self, at: DateTime<Utc>, zone: Tz) -> String {
         let local = at.with_timezone(&zone);
@@ -217,6 +229,10 @@ mod tests {
         assert_eq!(english.instant(at, chrono_tz::Europe::Warsaw), "2026-08-01 00:30 CEST");
         assert_eq!(polish.instant(at, chrono_tz::Europe::Warsaw), "01.08.2026, 00:30 CEST");
         assert_eq!((english.day(at, chrono_tz::UTC), polish.day(at, chrono_tz::UTC)), ("2026-07-31".to_owned(), "31.07.2026".to_owned()));
+        assert_eq!(
+            (english.percent(230_000), polish.percent(85_500), english.percent(0)),
+            ("23%".to_owned(), "8,55%".to_owned(), "0%".to_owned())
+        );
         assert_eq!(Language::of("de"), Language::English);
     }
 

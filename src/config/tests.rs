@@ -67,6 +67,7 @@ fn each_mistake_is_named_with_its_key_and_what_to_write() {
         ("[database]\npool = 0", "database.pool", "from 1 to"),
         ("[database]\npool = -1", "database.pool", "u32"),
         ("[shop]\nname = ' '", "shop.name", "is empty"),
+        ("[shop]\ncountry = 'Austria'", "shop.country", "such as \"DE\""),
         ("[shop]\ntime_zone = 'Mars/Base'", "shop.time_zone", "Europe/Budapest"),
         ("[shop]\nbase_currency = 'XXQ'", "shop.base_currency", "ISO 4217"),
         ("[shop]\nlocale = '??'", "shop.locale", "language tag"),

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::company::MeCompanies;
 use super::connection::{List, connection, wants_total};
+use super::credit::MeCredits;
 use super::error::{UserError, answer, outcome, payload, scope};
 use super::learning::MeLearning;
 use super::loader::{AttributesOf, loaders};
@@ -91,11 +92,11 @@ pub enum Role {
 /// Another topic adds its fields by an `#[Object]` type of its own, in its own file, that holds the account's id; the type becomes a member here
 /// and in `Me::of`.
 #[derive(MergedObject)]
-pub struct Me(MeAccount, MeCompanies, MeLearning);
+pub struct Me(MeAccount, MeCompanies, MeLearning, MeCredits);
 
 impl Me {
     fn of(account: AccountId) -> Self {
-        Self(MeAccount { account }, MeCompanies(account), MeLearning)
+        Self(MeAccount { account }, MeCompanies(account), MeLearning, MeCredits(account))
     }
 }
 

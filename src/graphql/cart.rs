@@ -12,7 +12,7 @@ use super::cart_coupon::CartCoupon;
 use super::error::{UserError, UserErrorCode, answer, outcome, scope};
 use super::offer::{ContextInput, Offer, PriceContext, PriceStep, detail};
 use super::order::{Order, parts, view};
-use super::scalar::{CurrencyCode, Long, Money, input_id, named_enum};
+use super::scalar::{CurrencyCode, Decimal, Long, Money, input_id, named_enum};
 use crate::app::cart::{
     CartBuyerSet, CartClaimed, CartCreate, CartCreated, CartLineView, CartLinesRemove, CartLinesSet, CartView, CartWritten, Person,
 };
@@ -185,6 +185,8 @@ pub struct CartLine {
     pub subtotal: Option<Money>,
     /// What was taken off; null without a price.
     pub discount: Option<Money>,
+    /// Percent of the amount without tax that is tax; null without a price.
+    pub tax_rate: Option<Decimal>,
     /// Tax in the total; null without a price.
     pub tax: Option<Money>,
     /// What is to pay for the line; null without a price.
@@ -216,6 +218,7 @@ impl CartLine {
             offer: view.offer.map(|offer| Offer::new(offer, context.clone())),
             subtotal: amounts.map(|amounts| amounts.subtotal.into()),
             discount: amounts.map(|amounts| amounts.discount.into()),
+            tax_rate: amounts.map(|amounts| amounts.tax_rate.into()),
             tax: amounts.map(|amounts| amounts.tax.into()),
             total: amounts.map(|amounts| amounts.total.into()),
             coupon: view.coupon,

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use domain::catalog::ProductFields;
 use domain::{CourseId, LibraryId, ProviderId};
 
-use super::connection::{List, connection, wants_total};
+use super::connection::{Finder, List, connection, exported, wants_total};
 use super::credit_pack::credit_wish;
 use super::error::{answer, payload, scope};
 use super::loader::{CoursesOf, LibrariesOf, ProductOf, ResourcesOf, SessionsOf, loaders};
@@ -13,9 +13,11 @@ use super::offer::CourseKind;
 use super::price::{DiscountSchedule, PriceInput, parse_prices};
 use super::product::{Product, SaleState};
 use super::resource::Resource;
-use super::scalar::{Long, Money, input_id, input_ids, local_time};
+use super::royalty::RoyaltyPlan;
+use super::scalar::{Long, Money, input_id, input_ids, instant, local_time};
 use crate::app::caller::Topic;
 use crate::app::catalog as app;
+use crate::app::export::Export;
 use crate::app::product::{TermsWish, folded};
 use crate::error::{Error, Result};
 use crate::page::ListName;
@@ -604,6 +606,14 @@ impl Library {
         }
     }
 
+    /// What it owes its licensor.
+    async fn royalty_plan(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<RoyaltyPlan>> {
+        match self.0.royalty_plan {
+            Some(plan) => Ok(loaders(ctx)?.one(plan).await?.map(RoyaltyPlan::from)),
+            None => Ok(None),
+        }
+    }
+
     /// Its courses, in order, archived ones too.
     async fn courses(&self, ctx: &Context<'_>) -> async_graphql::Result<Vec<Course>> {
         Ok(loaders(ctx)?.list(CoursesOf(self.0.id)).await?.into_iter().map(Course).collect())
@@ -645,6 +655,8 @@ pub struct LibraryCreateInput {
     ordered: bool,
     /// Quantity discounts.
     discount_schedule_id: Option<ID>,
+    /// What its sales owe a licensor.
+    royalty_plan_id: Option<ID>,
     /// Its courses, in order, each once. It is on sale as soon as it holds one.
     #[graphql(default)]
     course_ids: Vec<ID>,
@@ -688,6 +700,8 @@ pub struct LibraryUpdateInput {
     ordered: Option<bool>,
     /// Quantity discounts; null takes them away.
     discount_schedule_id: MaybeUndefined<ID>,
+    /// What its sales owe a licensor, from now on; null = nothing.
+    royalty_plan_id: MaybeUndefined<ID>,
     /// Refused: changes on the product.
     sku: Option<String>,
     /// Refused: change on the product.
@@ -751,6 +765,14 @@ pub struct LibraryFilter {
     product_code: Option<String>,
     /// Holding this course.
     course_id: Option<ID>,
+    /// Created then or later.
+    created_from: Option<DateTime<Utc>>,
+    /// Created before then.
+    created_before: Option<DateTime<Utc>>,
+    /// Last changed then or later.
+    touched_from: Option<DateTime<Utc>>,
+    /// Last changed before then.
+    touched_before: Option<DateTime<Utc>>,
     /// Archived ones too?
     #[graphql(default)]
     archived: Archived,
@@ -868,7 +890,7 @@ impl CatalogQuery {
         #[graphql(default)] sort: Sort,
         first: Option<i32>,
         after: Option<String>,
-    ) -> async_graphql::Result<List<Library>> {
+    ) -> async_graphql::Result<Finder<Library>> {
         let (app, caller) = scope(ctx)?;
         answer(
             async {
@@ -879,12 +901,17 @@ impl CatalogQuery {
                     sku: folded(filter.sku.as_deref()),
                     product_code: folded(filter.product_code.as_deref()),
                     course: filter_id(filter.course_id.as_ref()),
+                    created_from: instant(filter.created_from, "filter.createdFrom")?,
+                    created_before: instant(filter.created_before, "filter.createdBefore")?,
+                    touched_from: instant(filter.touched_from, "filter.touchedFrom")?,
+                    touched_before: instant(filter.touched_before, "filter.touchedBefore")?,
                     archived: filter.archived.into(),
                 };
                 let sort = app::Sort::from(sort);
                 let list = ListName::new("libraries", &(&filter, sort))?;
                 let page = app.libraries(caller, &filter, sort, &list.args(first, after.as_deref())?, wants_total(ctx)).await?;
-                connection(&list, page, |row| (sort.key(&row.title, row.created_at, row.touched_at), row.id.uuid()), Library)
+                let key = |row: &app::Library| (sort.key(&row.title, row.created_at, row.touched_at), row.id.uuid());
+                exported(&list, page, Export::Libraries { filter, sort }, key, Library)
             }
             .await,
         )
@@ -1040,12 +1067,14 @@ impl CatalogMutation {
         let result = async {
             caller.require(Topic::Catalog.write())?;
             let schedule = input.discount_schedule_id.as_ref();
+            let royalty_plan = input.royalty_plan_id.as_ref();
             let cmd = app::LibraryCreate {
                 title: input.title,
                 description: input.description,
                 product_code: input.product_code,
                 ordered: input.ordered,
                 schedule: schedule.map(|id| input_id(id, "discountScheduleId", "discount schedule")).transpose()?,
+                royalty_plan: royalty_plan.map(|id| input_id(id, "royaltyPlanId", "royalty plan")).transpose()?,
                 courses: input_ids(&input.course_ids, "courseIds", "course")?,
                 sku: input.sku,
                 terms: TermsWish { days: input.access_days, months: None, ends_at: input.access_ends_at },
@@ -1065,6 +1094,9 @@ impl CatalogMutation {
             let schedule: Option<Option<ID>> = input.discount_schedule_id.into();
             let schedule =
                 schedule.map(|id| id.map(|id| input_id(&id, "discountScheduleId", "discount schedule")).transpose()).transpose()?;
+            let royalty_plan: Option<Option<ID>> = input.royalty_plan_id.into();
+            let royalty_plan =
+                royalty_plan.map(|id| id.map(|id| input_id(&id, "royaltyPlanId", "royalty plan")).transpose()).transpose()?;
             let cmd = app::LibraryUpdate {
                 id: input_id(&input.id, "id", "library")?,
                 title: input.title,
@@ -1078,6 +1110,7 @@ impl CatalogMutation {
                     state: input.state.is_some(),
                     credits: input.credits.is_some(),
                 },
+                royalty_plan,
                 terms_given: input.access_days.is_some(),
             };
             app.library_update(caller, cmd).await

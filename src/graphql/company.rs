@@ -5,10 +5,13 @@ use chrono::{DateTime, Utc};
 use domain::CompanyId;
 
 use super::catalog::{Archived, words};
-use super::connection::{List, connection, wants_total};
+use super::connection::{Finder, List, connection, exported, wants_total};
 use super::error::{answer, payload, scope};
-use super::scalar::{input_id, named_enum};
+use super::royalty::Originator;
+use super::sales_order::TokensOn;
+use super::scalar::{Long, input_id, named_enum};
 use crate::app::company::{self as app, MemberName};
+use crate::app::export::Export;
 use crate::error::{Faults, Refusal, Result};
 use crate::page::ListName;
 
@@ -90,6 +93,36 @@ impl Company {
         self.0.reregistration_days
     }
 
+    /// ISO 3166 code of its country, where buyers give none.
+    async fn country(&self) -> Option<&str> {
+        self.0.country.as_deref()
+    }
+
+    /// Whether sales through it are free of tax.
+    async fn tax_exempt(&self) -> bool {
+        self.0.tax_exempt
+    }
+
+    /// Who counts as having made its retail sales: royalties can differ by that.
+    async fn originator(&self) -> Originator {
+        self.0.originator.into()
+    }
+
+    /// How many of its credits each of its learners may spend in all; null = none of them may.
+    async fn credit_limit(&self) -> Option<Long> {
+        self.0.credit_limit.map(Long)
+    }
+
+    /// When the seats of its sales orders are given; null = as the shop says.
+    async fn tokens_on(&self) -> Option<TokensOn> {
+        self.0.tokens_on.map(TokensOn)
+    }
+
+    /// How many seats it may take beyond those that it bought, until they are paid; null = none.
+    async fn overage_limit(&self) -> Option<u32> {
+        self.0.overage_limit
+    }
+
     /// When it was created.
     async fn created_at(&self) -> DateTime<Utc> {
         self.0.created_at
@@ -166,6 +199,16 @@ pub struct CompanyCreateInput {
     pub email_domains: Option<Vec<String>>,
     /// Days after a result from which its learners may register for a course again; left out = never.
     pub reregistration_days: Option<i64>,
+    /// ISO 3166 code of its country: what its sales are taxed by where the buyer gives no address.
+    pub country: Option<String>,
+    /// Whether sales through it are free of tax; false unless given.
+    pub tax_exempt: Option<bool>,
+    /// Who counts as having made its retail sales, for royalties; COMPANY unless given.
+    pub originator: Option<Originator>,
+    /// When the seats of its sales orders are given; as the shop says unless given.
+    pub tokens_on: Option<TokensOn>,
+    /// How many seats its managers may hand out beyond those that it bought, until they are paid: up to 10,000. Left out = none.
+    pub overage_limit: Option<i64>,
 }
 
 /// What is to change of a company; what is left out stays.
@@ -190,6 +233,16 @@ pub struct CompanyUpdateInput {
     pub email_domains: Option<Vec<String>>,
     /// Days after a result from which its learners may register for a course again; null = never.
     pub reregistration_days: MaybeUndefined<i64>,
+    /// ISO 3166 code of its country; null = not known.
+    pub country: MaybeUndefined<String>,
+    /// Whether sales through it are free of tax, for later orders.
+    pub tax_exempt: Option<bool>,
+    /// Who counts as having made its retail sales from now on, for royalties.
+    pub originator: Option<Originator>,
+    /// When the seats of its sales orders are given; null = as the shop says.
+    pub tokens_on: MaybeUndefined<TokensOn>,
+    /// How many seats its managers may hand out beyond those that it bought, until they are paid: up to 10,000; null = none.
+    pub overage_limit: MaybeUndefined<i64>,
 }
 
 /// A company to be archived.
@@ -282,7 +335,7 @@ impl CompanyQuery {
         filter: Option<CompanyFilter>,
         first: Option<i32>,
         after: Option<String>,
-    ) -> async_graphql::Result<List<Company>> {
+    ) -> async_graphql::Result<Finder<Company>> {
         let (app, caller) = scope(ctx)?;
         answer(
             async {
@@ -290,7 +343,7 @@ impl CompanyQuery {
                 let filter = app::CompanyFilter { words: words(search.as_deref())?, archived: archived.into() };
                 let list = ListName::new("companies", &filter)?;
                 let page = app.companies(caller, &filter, &list.args(first, after.as_deref())?, wants_total(ctx)).await?;
-                connection(&list, page, |company| (app::key(company), company.id.uuid()), Company::from)
+                exported(&list, page, Export::Companies(filter), |company| (app::key(company), company.id.uuid()), Company::from)
             }
             .await,
         )
@@ -339,6 +392,11 @@ impl CompanyMutation {
             storefront: input.storefront.map(|storefront| storefront.0),
             email_domains: input.email_domains.unwrap_or_default(),
             reregistration_days: input.reregistration_days,
+            country: input.country,
+            tax_exempt: input.tax_exempt.unwrap_or(false),
+            originator: input.originator.map(|originator| originator.0),
+            tokens_on: input.tokens_on.map(|on| on.0),
+            overage_limit: input.overage_limit,
         };
         CompanyCreatePayload::of(app.company_create(caller, cmd).await)
     }
@@ -363,6 +421,11 @@ impl CompanyMutation {
                     storefront: input.storefront.map(|storefront| storefront.0),
                     email_domains: input.email_domains,
                     reregistration_days: input.reregistration_days.into(),
+                    country: input.country.into(),
+                    tax_exempt: input.tax_exempt,
+                    originator: input.originator.map(|originator| originator.0),
+                    tokens_on: input.tokens_on.map_value(|on| on.0).into(),
+                    overage_limit: input.overage_limit.into(),
                 };
                 app.company_update(caller, cmd).await
             }

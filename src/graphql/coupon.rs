@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use domain::{CouponBatchId, CouponId};
 
 use super::cart_coupon::CouponStatus;
-use super::connection::{List, connection, wants_total};
+use super::connection::{Finder, List, connection, exported, wants_total};
 use super::coupon_rule::{CouponAudience, CouponKind, CouponRules, CouponRulesInput};
 use super::error::{UserError, UserErrorCode, answer, outcome, payload, scope};
 use super::loader::{BatchesOf, ChosenOf, FirstUses, FirstVersions, loaders};
@@ -14,6 +14,7 @@ use super::scalar::{Long, Money, input_id, instant};
 use crate::app::caller::Topic;
 use crate::app::coupon::{self as app, CouponName, Written};
 use crate::app::coupon_batch as batch;
+use crate::app::export::Export;
 use crate::error::{Error, Refusal, Result};
 use crate::page::ListName;
 
@@ -514,7 +515,7 @@ impl CouponQuery {
         filter: Option<CouponFilter>,
         first: Option<i32>,
         after: Option<String>,
-    ) -> async_graphql::Result<List<Coupon>> {
+    ) -> async_graphql::Result<Finder<Coupon>> {
         let (app, caller) = scope(ctx)?;
         answer(
             async {
@@ -530,7 +531,7 @@ impl CouponQuery {
                 let named = (filter.status.map(|status| status.name()), filter.kind.map(|kind| kind.name()), &filter.code, filter.company);
                 let list = ListName::new("coupons", &named)?;
                 let page = app.coupons(caller, &filter, &list.args(first, after.as_deref())?, wants_total(ctx)).await?;
-                connection(&list, page, app::key, Coupon)
+                exported(&list, page, Export::Coupons(filter), app::key, Coupon)
             }
             .await,
         )
@@ -544,7 +545,7 @@ impl CouponQuery {
         coupon_id: Option<ID>,
         first: Option<i32>,
         after: Option<String>,
-    ) -> async_graphql::Result<Option<List<CouponCode>>> {
+    ) -> async_graphql::Result<Option<Finder<CouponCode>>> {
         let (app, caller) = scope(ctx)?;
         answer(
             async {
@@ -559,9 +560,10 @@ impl CouponQuery {
                 let args = list.args(first, after.as_deref())?;
                 let Some((coupon, page)) = app.coupon_codes(caller, of, &args, wants_total(ctx)).await? else { return Ok(None) };
                 let now = app.now();
-                connection(
+                exported(
                     &list,
                     page,
+                    Export::CouponCodes(of),
                     |row| row.code.id.uuid(),
                     |row| CouponCode {
                         id: row.code.id.to_string().into(),
@@ -588,7 +590,7 @@ impl CouponQuery {
         filter: Option<CouponReportFilter>,
         first: Option<i32>,
         after: Option<String>,
-    ) -> async_graphql::Result<List<CouponReportRow>> {
+    ) -> async_graphql::Result<Finder<CouponReportRow>> {
         let (app, caller) = scope(ctx)?;
         answer(
             async {
@@ -601,7 +603,7 @@ impl CouponQuery {
                 };
                 let list = ListName::new("couponReport", &filter)?;
                 let page = app.coupon_report(caller, &filter, &list.args(first, after.as_deref())?, wants_total(ctx)).await?;
-                connection(&list, page, |row| app::key(&row.coupon), CouponReportRow::from)
+                exported(&list, page, Export::CouponReport(filter), |row| app::key(&row.coupon), CouponReportRow::from)
             }
             .await,
         )

@@ -4,7 +4,7 @@ use async_graphql::{Context, ID, InputObject, Object, OneofObject, SimpleObject}
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::error::{UserError, answer, outcome, payload, scope};
+use super::error::{UserError, outcome, payload, scope};
 use super::learning::{Enrollment, Entitlement, OfferLink};
 use super::scalar::{input_id, named_enum};
 use crate::app::enrol::{AimName, EnrollmentCreate, may_enrol};
@@ -180,8 +180,8 @@ impl EnrollmentImportReport {
     }
 
     /// The same as a file for spreadsheets: line, email, target, verdict, message.
-    async fn result_csv(&self) -> async_graphql::Result<String> {
-        answer(self.report.csv())
+    async fn result_csv(&self) -> String {
+        self.report.csv()
     }
 }
 

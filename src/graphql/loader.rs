@@ -16,7 +16,8 @@ use std::time::Duration;
 use async_graphql::dataloader::{DataLoader, Loader};
 use async_graphql::{Context, Data, Executor, Request, Response, ServerError};
 use domain::{
-    AccountId, CouponId, CourseId, DiscountScheduleId, EnrollmentId, GroupId, LibraryId, ProductId, ProviderId, ResourceId, SessionId,
+    AccountId, CouponId, CourseId, DiscountScheduleId, EnrollmentId, GroupId, LibraryId, LicensorId, ProductId, ProviderId, ResourceId,
+    RoyaltyPlanId, SessionId,
 };
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, FuturesUnordered, StreamExt};
@@ -27,7 +28,7 @@ use super::BursarSchema;
 use super::error::{refusal, top_level};
 use crate::app::App;
 use crate::app::caller::Caller;
-use crate::app::{catalog, coupon, coupon_batch, credit_pack, group, learning, price, product, resource};
+use crate::app::{catalog, coupon, coupon_batch, credit_pack, group, learning, price, product, resource, royalty};
 use crate::internal;
 use crate::page::Page;
 
@@ -160,6 +161,14 @@ pub struct FirstVersions(pub CouponId, pub u32, pub bool);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ResultsOf(pub EnrollmentId);
 
+/// What a sold line owes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RoyaltyOf(pub Uuid);
+
+/// The sold line of an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RoyaltySold(pub Uuid);
+
 /// Loads the values of `Key` by a method of the app that takes ids and gives a map by id.
 macro_rules! loads {
     ($($key:ty => $value:ty, $method:ident;)*) => {
@@ -227,6 +236,8 @@ loads! {
     ResourceId => resource::Resource, resources_by_id;
     ProductId => product::Product, products_by_id;
     DiscountScheduleId => price::NamedSchedule, schedules_by_id;
+    LicensorId => royalty::Licensor, licensors_by_id;
+    RoyaltyPlanId => royalty::NamedPlan, royalty_plans_by_id;
 }
 
 loads_of! {
@@ -245,6 +256,8 @@ loads_of! {
     BatchesOf => Vec<coupon_batch::CouponBatch>, coupon_batches_of;
     AttributesOf => Vec<(String, String)>, attributes_of;
     ResultsOf => Vec<learning::ResultRow>, results_of;
+    RoyaltyOf => royalty::Royalty, royalties_of;
+    RoyaltySold => royalty::Sold, royalties_sold;
 }
 
 /// The schema as it is to be run: each operation gets the app and loaders of its own, which run within its task.

@@ -11,6 +11,7 @@ use super::cart::Cart;
 use super::catalog::{Course, Library, Provider, Session};
 use super::company::Company;
 use super::coupon::{Coupon, CouponBatch};
+use super::credit::CreditLot;
 use super::error::{answer, scope};
 use super::event::WebhookEndpoint;
 use super::group::Group;
@@ -22,7 +23,10 @@ use super::offer::detail;
 use super::order::{self, Order, Payment, Refund};
 use super::price::DiscountSchedule;
 use super::product::Product;
+use super::rental::Rental;
 use super::resource::Resource;
+use super::royalty::{Licensor, RoyaltyPlan};
+use super::sales_order::{Invoice, SalesOrder};
 use super::token::Token;
 use crate::app::App;
 use crate::app::caller::{Caller, Topic};
@@ -55,10 +59,16 @@ pub enum Node {
     Product(Product),
     /// Quantity discounts.
     DiscountSchedule(DiscountSchedule),
+    /// Who gets a share of sales.
+    Licensor(Licensor),
+    /// What libraries owe their licensor.
+    RoyaltyPlan(RoyaltyPlan),
     /// The rule behind codes.
     Coupon(Coupon),
     /// Many codes of a coupon.
     CouponBatch(CouponBatch),
+    /// Credits that were granted together.
+    CreditLot(Box<CreditLot>),
     /// An organisation that buys or resells.
     Company(Company),
     /// Somebody who can sign in.
@@ -67,10 +77,16 @@ pub enum Node {
     ServiceKey(ServiceKey),
     /// A grant.
     Entitlement(Entitlement),
+    /// A resource that was opened for credits.
+    Rental(Box<Rental>),
     /// A learner's place in a course.
     Enrollment(Enrollment),
     /// A seat.
     Token(Token),
+    /// Seats sold to a company in bulk.
+    SalesOrder(Box<SalesOrder>),
+    /// An invoice or a credit note.
+    Invoice(Box<Invoice>),
     /// What somebody is about to buy.
     Cart(Box<Cart>),
     /// What somebody bought.
@@ -146,6 +162,7 @@ async fn find(app: &App, caller: &Caller, ids: &[ID], wanted: Wanted) -> Result<
 async fn of_kind(app: &App, caller: &Caller, prefix: &str, uuids: &[Uuid], wanted: Wanted) -> Result<HashMap<Uuid, Node>> {
     let catalog = caller.may(Topic::Catalog.read());
     let coupons = caller.may(Topic::Coupons.read());
+    let prices = caller.may(Topic::Prices.read());
     Ok(match prefix {
         domain::ProviderKind::PREFIX if catalog => named(app.providers_by_id(&ids(uuids)).await?, |found| Node::Provider(found.into())),
         domain::CourseKind::PREFIX if catalog => named(app.courses_by_id(&ids(uuids)).await?, |found| Node::Course(found.into())),
@@ -157,9 +174,17 @@ async fn of_kind(app: &App, caller: &Caller, prefix: &str, uuids: &[Uuid], wante
         domain::DiscountScheduleKind::PREFIX if catalog => {
             named(app.schedules_by_id(&ids(uuids)).await?, |found| Node::DiscountSchedule(found.into()))
         }
+        domain::LicensorKind::PREFIX if prices => named(app.licensors_by_id(&ids(uuids)).await?, |found| Node::Licensor(found.into())),
+        domain::RoyaltyPlanKind::PREFIX if prices => {
+            named(app.royalty_plans_by_id(&ids(uuids)).await?, |found| Node::RoyaltyPlan(found.into()))
+        }
         domain::CouponKind::PREFIX if coupons => named(app.coupons_by_id(&ids(uuids)).await?, |found| Node::Coupon(found.into())),
         domain::CouponBatchKind::PREFIX if coupons => {
             named(app.coupon_batches_by_id(&ids(uuids)).await?, |found| Node::CouponBatch(found.into()))
+        }
+        domain::LotKind::PREFIX => {
+            let now = app.now();
+            named(app.credit_lots_by_id(caller, &ids(uuids)).await?, |row| Node::CreditLot(Box::new(CreditLot::of(&row, now))))
         }
         domain::CompanyKind::PREFIX => named(app.companies_by_id(caller, &ids(uuids)).await?, |found| Node::Company(found.into())),
         domain::AccountKind::PREFIX => named(app.accounts_by_id(caller, &ids(uuids)).await?, |found| Node::Account(found.into())),
@@ -167,7 +192,12 @@ async fn of_kind(app: &App, caller: &Caller, prefix: &str, uuids: &[Uuid], wante
         domain::EntitlementKind::PREFIX => {
             named(app.entitlements_by_id(caller, &ids(uuids)).await?, |found| Node::Entitlement(found.into()))
         }
+        domain::RentalKind::PREFIX => named(app.rentals_by_id(caller, &ids(uuids)).await?, |found| Node::Rental(Box::new(found.into()))),
         domain::TokenKind::PREFIX => named(app.tokens_by_id(caller, &ids(uuids)).await?, |found| Node::Token(found.into())),
+        domain::SalesOrderKind::PREFIX => {
+            named(app.sales_orders_by_id(caller, &ids(uuids)).await?, |found| Node::SalesOrder(Box::new(found.into())))
+        }
+        domain::InvoiceKind::PREFIX => named(app.invoices_by_id(caller, &ids(uuids)).await?, |found| Node::Invoice(Box::new(found.into()))),
         domain::EnrollmentKind::PREFIX => named(app.enrollments_by_id(caller, &ids(uuids)).await?, |found| Node::Enrollment(found.into())),
         domain::CartKind::PREFIX => {
             let mut found = HashMap::new();

@@ -5,12 +5,15 @@ use chrono::{DateTime, Utc};
 use domain::refund::{Ask, LineAsk};
 use uuid::Uuid;
 
-use super::connection::{List, connection, wants_total};
+use super::connection::{Finder, exported, wants_total};
 use super::error::{UserError, answer, outcome, payload, scope};
+use super::loader::{RoyaltyOf, loaders};
+use super::royalty::Royalty;
 use super::scalar::{Decimal, Long, Money, MoneyInput, input_id, input_ids, instant, named_enum};
 use super::shop::Theme;
 use crate::app::caller::{Caller, Topic};
 use crate::app::coupon_use::CouponUse;
+use crate::app::export::Export;
 use crate::app::order::{OrderPaymentRecord, OrderPlace, PaymentMethod, Placed};
 use crate::app::order_view::{OrderParts, OrderView};
 use crate::app::payment::{self as app, OrderFilter};
@@ -346,6 +349,10 @@ impl OrderLine {
     async fn net(&self) -> Money {
         self.0.amounts.net.into()
     }
+    /// Percent of the amount without tax that is tax, as it was at placing.
+    async fn tax_rate(&self) -> Decimal {
+        self.0.amounts.tax_rate.into()
+    }
     /// Tax.
     async fn tax(&self) -> Money {
         self.0.amounts.tax.into()
@@ -373,6 +380,14 @@ impl OrderLine {
     /// How long access lasts, in words; a credit pack gives none.
     async fn access_terms(&self) -> String {
         self.0.terms.to_string()
+    }
+    /// What it owes a licensor, once it is given; for operators and keys with `reports:read`.
+    async fn royalty(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<Royalty>> {
+        let (_, caller) = scope(ctx)?;
+        if !caller.may(Topic::Reports.read()) {
+            return Ok(None);
+        }
+        Ok(loaders(ctx)?.one(RoyaltyOf(self.0.id.uuid())).await?.map(Royalty::from))
     }
 }
 
@@ -541,8 +556,18 @@ impl Refund {
                 amount: line.amount.into(),
                 quantity: line.quantity,
                 access: line.access.into(),
+                credits_taken: Long(i64::try_from(line.credits_taken).unwrap_or(i64::MAX)),
+                credits_spent: Long(i64::try_from(line.credits_spent).unwrap_or(i64::MAX)),
             })
             .collect()
+    }
+    /// The credits that it took back: what was unspent of its share of what its lines gave.
+    async fn credits_taken(&self) -> Long {
+        Long(self.0.lines.iter().map(|line| i64::try_from(line.credits_taken).unwrap_or(i64::MAX)).fold(0, i64::saturating_add))
+    }
+    /// The credits of its share that were spent already; they stay spent.
+    async fn credits_spent(&self) -> Long {
+        Long(self.0.lines.iter().map(|line| i64::try_from(line.credits_spent).unwrap_or(i64::MAX)).fold(0, i64::saturating_add))
     }
     /// When it was asked for.
     async fn created_at(&self) -> DateTime<Utc> {
@@ -565,6 +590,10 @@ pub struct RefundLine {
     pub quantity: u32,
     /// What happens to the access it gave.
     pub access: RefundAccess,
+    /// The credits that it took back: what was unspent of its share of what the line gave.
+    pub credits_taken: Long,
+    /// The credits of its share that were spent already; they stay spent.
+    pub credits_spent: Long,
 }
 
 /// A dispute that a buyer opened at the gateway.
@@ -773,7 +802,7 @@ impl OrderQuery {
         filter: Option<OrderFilterInput>,
         first: Option<i32>,
         after: Option<String>,
-    ) -> async_graphql::Result<List<Order>> {
+    ) -> async_graphql::Result<Finder<Order>> {
         let (app, caller) = scope(ctx)?;
         let look = ctx.look_ahead();
         let (nodes, edges) = (parts(look.field("nodes")), parts(look.field("edges").field("node")));
@@ -812,7 +841,7 @@ async fn orders(
     after: Option<String>,
     total: bool,
     parts: OrderParts,
-) -> Result<List<Order>> {
+) -> Result<Finder<Order>> {
     let company = filter.company_id.as_ref().map(|id| input_id(id, "companyId", "company")).transpose()?;
     let account = filter.account_id.as_ref().map(|id| input_id(id, "accountId", "account")).transpose()?;
     let filter = OrderFilter {
@@ -826,11 +855,11 @@ async fn orders(
     };
     let list = ListName::new("orders", &filter)?;
     let args = list.args::<(DateTime<Utc>, Uuid)>(first, after.as_deref())?;
-    let page = app.orders(caller, filter, &args, total).await?;
+    let page = app.orders(caller, filter.clone(), &args, total).await?;
     let (has_next, has_previous, total) = (page.has_next, page.has_previous, page.total);
     let rows = app.order_views(caller, page.rows, parts).await?;
     let page = crate::page::Page { rows, has_next, has_previous, total };
-    connection(&list, page, |view| (view.order.placed_at, view.order.id.uuid()), Order)
+    exported(&list, page, Export::Orders(filter), |view| (view.order.placed_at, view.order.id.uuid()), Order)
 }
 
 /// Which parts of an order are asked for, so that the others cost nothing.

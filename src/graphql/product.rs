@@ -181,6 +181,11 @@ impl Product {
         self.0.couponable
     }
 
+    /// Class of products that it is taxed with; STANDARD unless it was given another.
+    async fn tax_class(&self) -> &str {
+        self.0.tax_class.as_str()
+    }
+
     /// What operators wrote for its order form, by locale.
     async fn form_texts(&self, ctx: &Context<'_>) -> async_graphql::Result<Vec<FormText>> {
         let texts = loaders(ctx)?.list(FormTextsOf(self.0.id)).await?;
@@ -245,6 +250,9 @@ pub struct ProductUpdateInput {
     terms: MaybeUndefined<AccessTermsInput>,
     /// Whether coupons reach it; orders that were placed keep what they were given.
     couponable: Option<bool>,
+    /// Class of products that it is taxed with, for later orders: a name that `taxRatesSet` gives rates to. Where a country has no rate for it,
+    /// that of STANDARD holds.
+    tax_class: Option<String>,
     /// What buying it gives, for later orders.
     fulfilment: Option<ProductFulfilment>,
     /// The credits that one unit gives, for later orders: 1 to 1,000,000,000; null = none any more.
@@ -359,6 +367,7 @@ impl ProductMutation {
                 state: input.state.map(|state| state.0),
                 terms,
                 couponable: input.couponable,
+                tax_class: input.tax_class,
                 fulfilment: input.fulfilment.map(|fulfilment| fulfilment.0),
                 redeem_days: input.redeem_days.into(),
                 form_texts: input.form_texts.unwrap_or_default().into_iter().map(|text| (text.locale, text.text)).collect(),

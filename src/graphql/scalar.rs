@@ -29,6 +29,12 @@ impl ScalarType for Decimal {
     }
 }
 
+impl From<domain::Percent> for Decimal {
+    fn from(percent: domain::Percent) -> Self {
+        Self(percent.to_string())
+    }
+}
+
 /// An instant as the clocks of a zone show it, such as "2026-05-04T09:00:00+02:00".
 pub fn local_time(instant: DateTime<Utc>, zone: Tz) -> String {
     instant.with_timezone(&zone).to_rfc3339_opts(SecondsFormat::AutoSi, true)

@@ -3,6 +3,7 @@
 use async_graphql::{ComplexObject, Context, InputObject, MaybeUndefined, Object, SimpleObject};
 
 use super::error::{answer, payload, scope};
+use super::sales_order::TokensOn;
 use super::scalar::{CurrencyCode, named_enum};
 use crate::app::caller::Topic;
 use crate::app::shop as app;
@@ -50,6 +51,10 @@ pub struct ShopSettings {
     pub order_mails: OrderMails,
     /// How many days before its end a learner is told; 0 = never.
     pub access_notice_days: u32,
+    /// When the seats of sales orders are given, where the company has no say of its own.
+    pub tokens_on: TokensOn,
+    /// Who sells, as invoices say it: name, address, tax number, in lines; null = the shop's name.
+    pub invoice_seller: Option<String>,
 }
 
 impl From<app::Choices> for ShopSettings {
@@ -59,6 +64,8 @@ impl From<app::Choices> for ShopSettings {
             owner_copies: choices.owner_copies,
             order_mails: choices.order_mails.into(),
             access_notice_days: choices.access_notice_days,
+            tokens_on: choices.tokens_on.into(),
+            invoice_seller: choices.invoice_seller,
         }
     }
 }
@@ -153,6 +160,11 @@ pub struct ShopSettingsUpdateInput {
     pub order_mails: Option<OrderMails>,
     /// How many days before its end a learner is told; 0 = never.
     pub access_notice_days: Option<u32>,
+    /// When the seats of sales orders are given, where the company has no say of its own.
+    pub tokens_on: Option<TokensOn>,
+    /// Who sells, as invoices say it: name, address, tax number, in lines; null = the shop's name.
+    #[graphql(default)]
+    pub invoice_seller: MaybeUndefined<String>,
 }
 
 impl From<ShopSettingsUpdateInput> for app::ChoicesChange {
@@ -170,6 +182,8 @@ impl From<ShopSettingsUpdateInput> for app::ChoicesChange {
             owner_copies: input.owner_copies,
             order_mails: input.order_mails.map(|mails| mails.0),
             access_notice_days: input.access_notice_days,
+            tokens_on: input.tokens_on.map(|on| on.0),
+            invoice_seller: given(input.invoice_seller),
         }
     }
 }

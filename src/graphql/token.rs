@@ -2,13 +2,14 @@
 
 use async_graphql::{ComplexObject, Context, ID, InputObject, Object, SimpleObject};
 use chrono::{DateTime, Utc};
-use domain::{CompanyId, OrderId, TokenId};
+use domain::{CompanyId, OrderId, ProductId, SalesOrderId, TokenId};
 use uuid::Uuid;
 
 use super::cart::LearnerInput;
-use super::connection::{List, connection, empty, wants_total};
+use super::connection::{Finder, empty_finder, exported, wants_total};
 use super::error::{UserError, answer, outcome, payload, scope};
 use super::scalar::{input_id, named_enum};
+use crate::app::export::Export;
 use crate::app::token::{Assignee, Key, Pool, TokenView};
 use crate::page::ListName;
 
@@ -35,6 +36,8 @@ pub struct Token {
     pub product_id: ID,
     /// The order that bought it.
     pub order_id: Option<ID>,
+    /// The sales order that bought it.
+    pub sales_order_id: Option<ID>,
     /// The company it was bought for.
     pub company_id: Option<ID>,
     /// Until when it can be redeemed; empty = without end.
@@ -60,6 +63,7 @@ impl From<TokenView> for Token {
             seat: token.seat,
             product_id: token.product.into(),
             order_id: token.order.map(ID::from),
+            sales_order_id: token.sales_order.map(ID::from),
             company_id: token.company.map(ID::from),
             ends_at: token.ends_at,
             assigned_to: view
@@ -95,31 +99,38 @@ pub struct TokenQuery;
 
 #[Object]
 impl TokenQuery {
-    /// Tokens, the oldest first: those you bought and those of companies that you manage; for operators all. With `companyId` or `orderId` only
-    /// the ones of that company or order.
+    /// Tokens, the oldest first: those you bought and those of companies that you manage; for operators all. With `companyId`, `orderId`,
+    /// `salesOrderId` or `productId` only the ones of that company, order, sales order or product.
+    #[expect(clippy::too_many_arguments, reason = "these are the arguments of the field")]
     async fn tokens(
         &self,
         ctx: &Context<'_>,
         company_id: Option<ID>,
         order_id: Option<ID>,
+        sales_order_id: Option<ID>,
+        product_id: Option<ID>,
         status: Option<TokenStatus>,
         first: Option<i32>,
         after: Option<String>,
-    ) -> async_graphql::Result<List<Token>> {
+    ) -> async_graphql::Result<Finder<Token>> {
         let (app, caller) = scope(ctx)?;
         let found = async {
             let (company, order) = (company_id.map(|id| CompanyId::parse(&id)), order_id.map(|id| OrderId::parse(&id)));
+            let sales_order = sales_order_id.map(|id| SalesOrderId::parse(&id));
+            let product = product_id.map(|id| ProductId::parse(&id));
             // An id of nothing has no tokens; who may not ask is told so all the same.
-            let nothing = company == Some(None) || order == Some(None);
-            let (company, order) = (company.flatten(), order.flatten());
+            let nothing = company == Some(None) || order == Some(None) || sales_order == Some(None) || product == Some(None);
+            let of =
+                Pool { company: company.flatten(), order: order.flatten(), sales_order: sales_order.flatten(), product: product.flatten() };
             let wanted = status.map(|status| status.0);
-            let list = ListName::new("tokens", &(company, order, wanted))?;
+            let list = ListName::new("tokens", &(&of, wanted))?;
             let args = list.args::<(Key, Uuid)>(first, after.as_deref())?;
-            let page = app.tokens(caller, company, order, wanted, &args, wants_total(ctx)).await?;
+            let page = app.tokens(caller, of.clone(), wanted, &args, wants_total(ctx)).await?;
             if nothing {
-                return Ok(empty(wants_total(ctx)));
+                return Ok(empty_finder(wants_total(ctx)));
             }
-            connection(&list, page, |view| (view.token.created_at, view.token.id.uuid()), Token::from)
+            let what = Export::Tokens { of: of.clone(), status: wanted };
+            exported(&list, page, what, |view| (Key::At(view.token.created_at), view.token.id.uuid()), Token::from)
         };
         answer(found.await)
     }
@@ -141,12 +152,14 @@ pub struct TokenRevokeInput {
     pub token_id: ID,
 }
 
-/// Hands seats to learners, one each. Say of which order or company; where those are of several products, of which product, too.
+/// Hands seats to learners, one each. Say of which order, sales order or company; where those are of several products, of which product, too.
 #[derive(Debug, InputObject)]
 pub struct TokenAssignInput {
     /// The order that bought the seats.
     pub order_id: Option<ID>,
-    /// The company whose seats they are.
+    /// The sales order that bought the seats.
+    pub sales_order_id: Option<ID>,
+    /// The company whose seats they are. One that may exceed its seats (`overageLimit`) gets as many more as it lacks, at the last agreed price.
     pub company_id: Option<ID>,
     /// The product that they open.
     pub product_id: Option<ID>,
@@ -219,6 +232,7 @@ impl TokenMutation {
             caller.require_sign_in()?;
             let pool = Pool {
                 order: input.order_id.map(|id| input_id(&id, "orderId", "order")).transpose()?,
+                sales_order: input.sales_order_id.map(|id| input_id(&id, "salesOrderId", "sales order")).transpose()?,
                 company: input.company_id.map(|id| input_id(&id, "companyId", "company")).transpose()?,
                 product: input.product_id.map(|id| input_id(&id, "productId", "product")).transpose()?,
             };

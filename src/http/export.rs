@@ -1,69 +1,102 @@
-//! `/export/…csv`: lists too long for a page of the API, as files.
+//! `/export/…csv`: lists and reports as files, by a link that was signed for somebody or for who is signed in.
 //!
-//! Always true here: a file is sent while it is read, a piece at a time, so that its length costs no memory; no cell begins a formula in a
-//! program for spreadsheets.
+//! Always true here: a file is sent while it is read, a piece at a time, so that its length costs no memory; what is wrong is said before the
+//! first piece, in the status.
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Query, Request, State};
+use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use chrono::{DateTime, SecondsFormat, Utc};
 use domain::CouponBatchId;
-use domain::text::harmless_cell;
 use futures_util::stream;
 use serde::Deserialize;
-use uuid::Uuid;
+use serde_json::Value;
 
 use super::auth::shown;
 use super::problem::problem;
 use crate::app::App;
-use crate::app::caller::Caller;
-use crate::app::coupon::{self, CodeRow, CodesOf, Coupon};
+use crate::app::coupon::CodesOf;
+use crate::app::export::{Export, LinkRefusal, Opened, Piece};
 use crate::error::{Error, Result};
-use crate::page::PageArgs;
-
-/// Rows that are read at a time.
-const PIECE: u32 = 1_000;
-/// The first line of a file of codes.
-const HEADING: [&str; 6] = ["code", "status", "use", "order", "void_at", "created_at"];
 
 /// The routes of the files.
 pub fn routes<S: Clone + Send + Sync + 'static>(app: &Arc<App>) -> Router<S> {
-    Router::new().route("/export/coupon-codes.csv", get(coupon_codes)).with_state(app.clone())
+    Router::new().route("/export/{file}", get(export)).with_state(app.clone())
 }
 
 #[derive(Deserialize)]
 struct Wanted {
+    link: Option<String>,
+    locale: Option<String>,
     #[serde(rename = "batchId")]
     batch: Option<String>,
 }
 
-/// `GET /export/coupon-codes.csv?batchId=…`: the codes of a batch in order of making, with what became of each.
-async fn coupon_codes(State(app): State<Arc<App>>, Query(wanted): Query<Wanted>, request: Request) -> Response {
+/// What came of asking for a file.
+enum Found {
+    /// It is there; this is its beginning.
+    File(Box<Opened>, Piece),
+    /// There is no such thing.
+    Nothing(&'static str),
+    /// The link leads nowhere.
+    Refused(LinkRefusal),
+}
+
+/// `GET /export/NAME.csv?link=…`, or for who is signed in by the header `Authorization`, without one: the whole list, in the form of `locale`;
+/// of codes those of `batchId`.
+async fn export(State(app): State<Arc<App>>, Path(file): Path<String>, Query(wanted): Query<Wanted>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     let begun = async {
         let caller = app.caller(&shown(&parts)?).await?;
-        let batch = wanted.batch.as_deref().and_then(CouponBatchId::parse);
+        let Some(name) = file.strip_suffix(".csv") else { return Ok(Found::Nothing("There is no such file.")) };
+        let opened = match &wanted.link {
+            Some(link) => match app.export_by_link(name, link, &caller).await? {
+                Ok(opened) => opened,
+                Err(refusal) => return Ok(Found::Refused(refusal)),
+            },
+            None => {
+                let Some(what) = by_hand(name, wanted.batch.as_deref()) else {
+                    // Who may not have codes is told so, whatever the batch.
+                    if name == "coupon-codes" {
+                        app.coupon_export_right(&caller)?;
+                        return Ok(Found::Nothing("There is no such batch; give its id as batchId."));
+                    }
+                    return Ok(Found::Nothing("There is no such file; take a link from csvUrl."));
+                };
+                app.export_by_hand(&caller, what, wanted.locale.as_deref()).await?
+            }
+        };
         // The first piece is read before anything is answered: what is wrong shows in the status.
-        let Some(batch) = batch else { return app.coupon_export_right(&caller).map(|()| None) };
-        let first = piece(&app, &caller, batch, None).await?;
-        Ok(first.map(|first| (caller, batch, first)))
+        Ok(match app.export_piece(&opened, None).await? {
+            Some(first) => Found::File(Box::new(opened), first),
+            None => Found::Nothing("What this file is about is not there; check the id."),
+        })
     };
     match begun.await {
-        Ok(Some((caller, batch, first))) => file(app, caller, batch, first),
-        Ok(None) => problem(StatusCode::NOT_FOUND, "NOT_FOUND", "There is no such batch; give its id as batchId.").into_response(),
+        Ok(Found::File(opened, first)) => sent(app, *opened, first),
+        Ok(Found::Nothing(message)) => problem(StatusCode::NOT_FOUND, "NOT_FOUND", message).into_response(),
+        Ok(Found::Refused(refusal)) => {
+            let (status, code) = match refusal {
+                LinkRefusal::Altered => (StatusCode::FORBIDDEN, "LINK_INVALID"),
+                LinkRefusal::Foreign => (StatusCode::FORBIDDEN, "LINK_FOREIGN"),
+                LinkRefusal::Over => (StatusCode::GONE, "LINK_EXPIRED"),
+                LinkRefusal::Dead => (StatusCode::UNAUTHORIZED, "UNAUTHENTICATED"),
+            };
+            problem(status, code, &refusal.to_string()).into_response()
+        }
         Err(error) => refused(error),
     }
 }
 
-/// A piece of a file, and the row after which the next one goes on.
-struct Piece {
-    text: Vec<u8>,
-    after: Option<Uuid>,
+fn by_hand(name: &str, batch: Option<&str>) -> Option<Export> {
+    match name {
+        "coupon-codes" => batch.and_then(CouponBatchId::parse).map(|batch| Export::CouponCodes(CodesOf::Batch(batch))),
+        _ => Export::whole(name),
+    }
 }
 
 /// What is sent next.
@@ -71,68 +104,37 @@ enum Next {
     /// This piece, which was read.
     Ready(Piece),
     /// The piece after this row.
-    After(Uuid),
+    After(Value),
 }
 
-async fn piece(app: &App, caller: &Caller, batch: CouponBatchId, after: Option<Uuid>) -> Result<Option<Piece>> {
-    let args = PageArgs { first: PIECE, after };
-    let Some((coupon, page)) = app.coupon_codes(caller, CodesOf::Batch(batch), &args, false).await? else { return Ok(None) };
-    let mut lines = csv::Writer::from_writer(Vec::new());
-    let mut write =
-        |cells: [&str; 6]| lines.write_record(cells.map(harmless_cell)).map_err(|error| crate::internal!("a line of a file: {error}"));
-    if after.is_none() {
-        write(HEADING)?;
-    }
-    let now = app.now();
-    for row in &page.rows {
-        let [void_at, created_at] = [row.code.void_at, Some(row.created_at)].map(instant);
-        let use_state = row.use_state.map_or("", |state| state.name());
-        write([
-            &row.code.code,
-            status(&coupon, row, now),
-            use_state,
-            row.order_number.as_deref().unwrap_or_default(),
-            &void_at,
-            &created_at,
-        ])?;
-    }
-    let text = lines.into_inner().map_err(|error| crate::internal!("a piece of a file: {error}"))?;
-    Ok(Some(Piece { text, after: page.rows.last().filter(|_| page.has_next).map(|row| row.code.id.uuid()) }))
-}
-
-fn status(coupon: &Coupon, row: &CodeRow, now: DateTime<Utc>) -> &'static str {
-    coupon::code_status(coupon, row, now).name()
-}
-
-fn instant(at: Option<DateTime<Utc>>) -> String {
-    at.map(|at| at.to_rfc3339_opts(SecondsFormat::AutoSi, true)).unwrap_or_default()
-}
-
-fn file(app: Arc<App>, caller: Caller, batch: CouponBatchId, first: Piece) -> Response {
+fn sent(app: Arc<App>, opened: Opened, first: Piece) -> Response {
+    let name = format!("attachment; filename=\"{}.csv\"", opened.what.name());
+    let opened = Arc::new(opened);
     let pieces = stream::try_unfold(Some(Next::Ready(first)), move |next| {
-        let (app, caller) = (app.clone(), caller.clone());
+        let (app, opened) = (app.clone(), opened.clone());
         async move {
             let piece = match next {
                 None => return Ok(None),
                 Some(Next::Ready(piece)) => piece,
-                Some(Next::After(after)) => match piece(&app, &caller, batch, Some(after)).await {
-                    Ok(Some(piece)) => piece,
-                    Ok(None) => return Ok(None),
-                    Err(error) => {
-                        tracing::error!(%batch, error = format!("{error:#}"), "a file broke off");
-                        return Err(error);
-                    }
+                Some(Next::After(after)) => match going_on(&app, &opened, after).await? {
+                    Some(piece) => piece,
+                    None => return Ok(None),
                 },
             };
-            Ok(Some((piece.text, piece.after.map(Next::After))))
+            Ok::<_, Error>(Some((piece.text, piece.after.map(Next::After))))
         }
     });
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8")),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
     ];
-    let name = format!("attachment; filename=\"coupon-codes-{batch}.csv\"");
     (headers, [(header::CONTENT_DISPOSITION, name)], Body::from_stream(pieces)).into_response()
+}
+
+async fn going_on(app: &App, opened: &Opened, after: Value) -> Result<Option<Piece>> {
+    let piece = app.export_piece(opened, Some(after)).await;
+    piece.inspect_err(|error| tracing::error!(file = opened.what.name(), error = format!("{error:#}"), "a file broke off"))
 }
 
 fn refused(error: Error) -> Response {

@@ -231,6 +231,7 @@ impl<'a> Visit<'a> {
             text,
             subtotal => amounts.map(|amounts| words.money(amounts.subtotal)),
             discount => amounts.filter(|amounts| !amounts.discount.is_zero()).map(|amounts| words.money(amounts.discount)),
+            tax => amounts.filter(|amounts| !amounts.tax.is_zero()).map(|amounts| words.money(amounts.tax)),
             total => amounts.map(|amounts| words.money(amounts.total)),
             name => typed.name.as_str(),
             email => typed.email.as_str(),
@@ -302,6 +303,7 @@ impl<'a> Visit<'a> {
             action => self.action(),
             lines,
             discount => (!totals.discount.is_zero()).then(|| words.money(totals.discount)),
+            tax => (!totals.tax.is_zero()).then(|| words.money(totals.tax)),
             total => words.money(totals.total),
             amount => totals.total.decimal_text(),
             currency => totals.total.currency.code(),
@@ -427,6 +429,7 @@ impl<'a> Visit<'a> {
                 shop => self.app.shop.name.as_str(),
                 theme => Value::from(minijinja::value::Serde(&theme)),
                 t => Value::from(minijinja::value::Serde(&self.words())),
+                tax_included => self.app.shop.prices_include_tax,
                 heading, notices, block, form, review, retry, go, details,
             })
         };

@@ -43,17 +43,22 @@ pub fn routes<S: Clone + Send + Sync + 'static>(app: &Arc<App>) -> Router<S> {
 
 /// Lets pass who sits at this machine.
 async fn at_home(request: Request, next: Next) -> Response {
+    if is_at_home(&request) {
+        next.run(request).await
+    } else {
+        problem(StatusCode::NOT_FOUND, "NOT_FOUND", "There is nothing here.").into_response()
+    }
+}
+
+/// Whether a request comes from this machine itself, by a name of our own, through no proxy.
+pub(super) fn is_at_home(request: &Request) -> bool {
     let headers = request.headers();
     let from_here = request.extensions().get::<ClientIp>().and_then(|ip| ip.0).is_some_and(|address| address.to_canonical().is_loopback());
     // A page of somebody else could lead a browser here under a name of its own.
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let name = host.rsplit_once(':').map_or(host, |(name, port)| if port.ends_with(']') { host } else { name });
     let by_our_name = ["localhost", "127.0.0.1", "[::1]"].contains(&name);
-    if from_here && by_our_name && !PROXIES.iter().any(|name| headers.contains_key(*name)) {
-        next.run(request).await
-    } else {
-        problem(StatusCode::NOT_FOUND, "NOT_FOUND", "There is nothing here.").into_response()
-    }
+    from_here && by_our_name && !PROXIES.iter().any(|name| headers.contains_key(*name))
 }
 
 #[derive(Deserialize)]

@@ -6,14 +6,14 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use domain::catalog::{CourseKind, ProductKind};
 use domain::text;
-use domain::{CourseId, DiscountScheduleId, LibraryId, ProviderId, SessionId};
+use domain::{CourseId, DiscountScheduleId, LibraryId, ProviderId, RoyaltyPlanId, SessionId};
 use entity::{course, library, library_course, product, provider, session};
 use sea_orm::sea_query::{Query, SelectStatement};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, JoinType, QueryFilter, QueryOrder, QuerySelect,
     RelationDef, Select,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::page::{Key, Order};
@@ -104,6 +104,8 @@ pub struct Library {
     pub ordered: bool,
     /// Quantity discounts.
     pub schedule: Option<DiscountScheduleId>,
+    /// What it owes its licensor.
+    pub royalty_plan: Option<RoyaltyPlanId>,
     /// When it was created.
     pub created_at: DateTime<Utc>,
     /// When it last changed.
@@ -113,7 +115,7 @@ pub struct Library {
 }
 
 /// Whether a list holds what was archived.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Archived {
     /// Only what was not archived.
     #[default]
@@ -136,7 +138,7 @@ impl Archived {
 }
 
 /// What a list of the catalogue is sorted by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Sort {
     /// Folded title, ascending.
     #[default]
@@ -522,6 +524,7 @@ fn library_record(row: library::Model) -> Library {
         product_code: row.product_code,
         ordered: row.ordered,
         schedule: row.discount_schedule_id.map(Into::into),
+        royalty_plan: row.royalty_plan_id.map(Into::into),
         created_at: row.created_at,
         touched_at: row.touched_at,
         archived_at: row.archived_at,
@@ -537,6 +540,7 @@ fn library_row(record: &Library) -> library::ActiveModel {
         product_code: Set(record.product_code.clone()),
         ordered: Set(record.ordered),
         discount_schedule_id: Set(record.schedule.map(DiscountScheduleId::uuid)),
+        royalty_plan_id: Set(record.royalty_plan.map(RoyaltyPlanId::uuid)),
         created_at: Set(record.created_at),
         touched_at: Set(record.touched_at),
         archived_at: Set(record.archived_at),
@@ -658,7 +662,7 @@ pub async fn libraries_holding(db: &impl ConnectionTrait, courses: &[CourseId]) 
 }
 
 /// Which libraries a list holds.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct LibraryFilter {
     /// Folded words, each in title, description, SKU, provider or product code.
     pub words: Vec<String>,
@@ -668,6 +672,14 @@ pub struct LibraryFilter {
     pub product_code: Option<String>,
     /// Holding this course.
     pub course: Option<CourseId>,
+    /// Created then or later.
+    pub created_from: Option<DateTime<Utc>>,
+    /// Created before then.
+    pub created_before: Option<DateTime<Utc>>,
+    /// Last changed then or later.
+    pub touched_from: Option<DateTime<Utc>>,
+    /// Last changed before then.
+    pub touched_before: Option<DateTime<Utc>>,
     /// Archived ones too?
     pub archived: Archived,
 }
@@ -684,7 +696,12 @@ pub async fn library_page(
     with_total: bool,
 ) -> Result<Page<Library>, DbErr> {
     use library::Column;
-    let mut select: Select<library::Entity> = library::Entity::find().filter(filter.archived.condition(Column::ArchivedAt));
+    let between = Condition::all()
+        .add_option(filter.created_from.map(|from| Column::CreatedAt.gte(from)))
+        .add_option(filter.created_before.map(|before| Column::CreatedAt.lt(before)))
+        .add_option(filter.touched_from.map(|from| Column::TouchedAt.gte(from)))
+        .add_option(filter.touched_before.map(|before| Column::TouchedAt.lt(before)));
+    let mut select: Select<library::Entity> = library::Entity::find().filter(filter.archived.condition(Column::ArchivedAt)).filter(between);
     let mut sold = super::product::search_condition(db.get_database_backend(), &filter.words);
     if let Some(code) = &filter.product_code {
         sold = sold.add(product::Column::ProductCodeFolded.eq(code.as_str()));

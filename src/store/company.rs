@@ -7,6 +7,8 @@ use std::collections::{BTreeSet, HashMap};
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use domain::company::{CompanyFacts, CompanyType, MemberRole, MemberVia, Storefront};
+use domain::royalty::Originator;
+use domain::sales_order::TokensOn;
 use domain::{AccountId, CompanyId, text};
 use entity::{account, company, company_member, person};
 use sea_orm::sea_query::{Expr, ExprTrait as _, LockType, OnConflict, Query};
@@ -15,7 +17,7 @@ use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DbBackend, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
     QueryTrait, SqlErr,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::catalog::{Archived, all_known};
@@ -44,6 +46,18 @@ pub struct Company {
     pub email_domains: Vec<String>,
     /// Days after a result from which learners may register for a course again; `None` = never.
     pub reregistration_days: Option<u32>,
+    /// ISO 3166 code of its country.
+    pub country: Option<String>,
+    /// Whether sales through it are free of tax.
+    pub tax_exempt: bool,
+    /// Who counts as having made its retail sales.
+    pub originator: Originator,
+    /// How much of its credits each of its learners may spend; `None` = none of them may.
+    pub credit_limit: Option<i64>,
+    /// When the seats of its sales orders are given; the shop's choice when absent.
+    pub tokens_on: Option<TokensOn>,
+    /// How many seats it may take beyond those that it bought; `None` = none.
+    pub overage_limit: Option<u32>,
     /// When it was created.
     pub created_at: DateTime<Utc>,
     /// When it last changed.
@@ -65,6 +79,12 @@ impl Company {
             storefront: known(Storefront::parse(&row.storefront), "storefront", &row.storefront)?,
             email_domains: serde_json::from_value(row.email_domains).map_err(corrupt)?,
             reregistration_days: row.reregistration_days.map(u32::try_from).transpose().map_err(corrupt)?,
+            country: row.country,
+            tax_exempt: row.tax_exempt,
+            originator: known(Originator::parse(&row.originator), "originator", &row.originator)?,
+            credit_limit: row.credit_limit,
+            tokens_on: row.tokens_on.map(|on| known(TokensOn::parse(&on), "moment for tokens", &on)).transpose()?,
+            overage_limit: row.overage_limit.map(u32::try_from).transpose().map_err(corrupt)?,
             key: row.key,
             name: row.name,
             enabled: row.enabled,
@@ -142,6 +162,12 @@ fn row(record: &Company) -> Result<company::ActiveModel, DbErr> {
         storefront: Set(record.storefront.name().to_owned()),
         email_domains: Set(serde_json::to_value(&record.email_domains).map_err(corrupt)?),
         reregistration_days: Set(record.reregistration_days.map(i32::try_from).transpose().map_err(corrupt)?),
+        country: Set(record.country.clone()),
+        tax_exempt: Set(record.tax_exempt),
+        originator: Set(record.originator.name().to_owned()),
+        credit_limit: Set(record.credit_limit),
+        tokens_on: Set(record.tokens_on.map(|on| on.name().to_owned())),
+        overage_limit: Set(record.overage_limit.map(i32::try_from).transpose().map_err(corrupt)?),
         created_at: Set(record.created_at),
         touched_at: Set(record.touched_at),
         archived_at: Set(record.archived_at),
@@ -149,7 +175,7 @@ fn row(record: &Company) -> Result<company::ActiveModel, DbErr> {
 }
 
 /// Which companies a list holds.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CompanyFilter {
     /// Folded words, all of which occur in the key or the name.
     pub words: Vec<String>,
@@ -249,6 +275,26 @@ pub async fn member_page(
         })
         .collect::<Result<Vec<_>, DbErr>>()?;
     Ok(Page::cut(rows, args, total))
+}
+
+/// Addresses and names of a company's managers, by account; those who were erased are left out.
+///
+/// # Errors
+/// The database's.
+pub async fn managers(db: &impl ConnectionTrait, company: CompanyId) -> Result<Vec<(AccountId, String, Option<String>)>, DbErr> {
+    let mut select = company_member::Entity::find()
+        .select_only()
+        .column(company_member::Column::AccountId)
+        .column(person::Column::Email)
+        .column(person::Column::Name)
+        .filter(company_member::Column::CompanyId.eq(company.uuid()))
+        .filter(company_member::Column::Role.eq(MemberRole::Manager.name()))
+        .order_by_asc(company_member::Column::AccountId);
+    QueryTrait::query(&mut select)
+        .inner_join(account::Entity, account::Column::Id.into_expr().equals((company_member::Entity, company_member::Column::AccountId)))
+        .inner_join(person::Entity, person::Column::Id.into_expr().equals((account::Entity, account::Column::PersonId)));
+    let rows = select.into_tuple::<(Uuid, Option<String>, Option<String>)>().all(db).await?;
+    Ok(rows.into_iter().filter_map(|(account, email, name)| Some((account.into(), email?, name))).collect())
 }
 
 /// What these accounts are in a company; those that are nothing are left out.

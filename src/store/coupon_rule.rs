@@ -16,7 +16,7 @@ use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
     QuerySelect, QueryTrait,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::catalog::{ROWS, all_known, uuids};
@@ -87,7 +87,7 @@ pub struct CouponVersion {
 }
 
 /// Which coupons a list holds.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CouponFilter {
     /// In this status now.
     pub status: Option<CouponStatus>,
@@ -146,7 +146,7 @@ pub struct ReportRow {
 }
 
 /// Of which uses a report tells.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReportFilter {
     /// Placed then or later.
     pub from: Option<DateTime<Utc>>,
@@ -407,7 +407,7 @@ pub async fn chosen(db: &impl ConnectionTrait, coupons: &[CouponId]) -> Result<H
 }
 
 /// Whose codes a list holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CodesOf {
     /// Of a batch.
     Batch(CouponBatchId),

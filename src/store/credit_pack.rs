@@ -2,10 +2,12 @@
 
 use chrono::{DateTime, Utc};
 use domain::ProductId;
+use domain::catalog::SaleState;
 use domain::credit_sale::{Gain, Gives};
 use entity::credit_pack::{ActiveModel, Column, Entity, Model};
+use entity::product;
 use sea_orm::ActiveValue::Set;
-use sea_orm::{ConnectionTrait, DbErr, EntityTrait};
+use sea_orm::{ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -45,6 +47,25 @@ pub async fn packs(db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<Vec<Credit
             archived_at,
         })
         .collect())
+}
+
+/// The products on sale that give credits which pay for something of a course that `products` sell: free ones, and those tied to one of them.
+///
+/// # Errors
+/// The database's.
+pub async fn products_giving(db: &impl ConnectionTrait, products: &[ProductId]) -> Result<Vec<ProductId>, DbErr> {
+    let tied = product::Column::CreditTiedTo.is_in(products.iter().map(|id| id.uuid()));
+    let found = product::Entity::find()
+        .select_only()
+        .column(product::Column::Id)
+        .filter(product::Column::Credits.gt(0i64))
+        .filter(product::Column::State.eq(SaleState::OnSale.name()))
+        .filter(Condition::any().add(product::Column::CreditTiedTo.is_null()).add(tied))
+        .order_by_asc(product::Column::Id)
+        .into_tuple::<Uuid>()
+        .all(db)
+        .await?;
+    Ok(found.into_iter().map(Into::into).collect())
 }
 
 /// Writes a new pack.

@@ -426,7 +426,7 @@ async fn backing(db: &impl ConnectionTrait, which: Condition, now: DateTime<Utc>
             let line = match kind {
                 SourceKind::OrderLine => Some(row.source_id),
                 SourceKind::Token => line_of_token.get(&row.source_id).copied(),
-                SourceKind::Bypass | SourceKind::Hand | SourceKind::Rental => None,
+                SourceKind::SalesLine | SourceKind::Bypass | SourceKind::Hand | SourceKind::Rental => None,
             };
             let status = status.get(&order).map(String::as_str).unwrap_or_default();
             Ok(Backing {

@@ -76,14 +76,23 @@ pub async fn insert(txn: &impl ConnectionTrait, key: &ServiceKey, secret_hash: &
 /// # Errors
 /// The database's, or a row that makes no sense.
 pub async fn living(db: &impl ConnectionTrait, secret_hash: &str) -> Result<Option<ServiceKey>, DbErr> {
-    let mut select = service_key::Entity::find()
-        .filter(service_key::Column::SecretHash.eq(secret_hash))
-        .filter(service_key::Column::RevokedAt.is_null())
-        .filter(
-            Condition::any()
-                .add(service_key::Column::CompanyId.is_null())
-                .add(company::Column::Enabled.eq(true).and(company::Column::ArchivedAt.is_null())),
-        );
+    living_where(db, service_key::Column::SecretHash.eq(secret_hash)).await
+}
+
+/// The living key with this id.
+///
+/// # Errors
+/// The database's, or a row that makes no sense.
+pub async fn living_with_id(db: &impl ConnectionTrait, id: ServiceKeyId) -> Result<Option<ServiceKey>, DbErr> {
+    living_where(db, service_key::Column::Id.eq(id.uuid())).await
+}
+
+async fn living_where(db: &impl ConnectionTrait, is: Expr) -> Result<Option<ServiceKey>, DbErr> {
+    let mut select = service_key::Entity::find().filter(is).filter(service_key::Column::RevokedAt.is_null()).filter(
+        Condition::any()
+            .add(service_key::Column::CompanyId.is_null())
+            .add(company::Column::Enabled.eq(true).and(company::Column::ArchivedAt.is_null())),
+    );
     QueryTrait::query(&mut select).left_join(
         company::Entity,
         Expr::col((company::Entity, company::Column::Id)).equals((service_key::Entity, service_key::Column::CompanyId)),

@@ -13,7 +13,8 @@ use domain::catalog::{AppliesTo, CourseKind, Fulfilment, PriceRow, ProductKind, 
 use domain::company::{Override, Visibility};
 use domain::coupon::Content;
 use domain::credit_sale::Gives;
-use domain::pricing::ExchangeRate;
+use domain::pricing::{Channel, ExchangeRate};
+use domain::tax::TaxClass;
 use domain::terms::Terms;
 use domain::window::Window;
 use domain::{AccountId, CompanyId, CourseId, Currency, DiscountScheduleId, GroupId, Money, ProductId, ProviderId, Rate, SessionId};
@@ -90,6 +91,8 @@ pub struct Facts {
     pub restricted: bool,
     /// Whether coupons reach it.
     pub couponable: bool,
+    /// Class of products that it is taxed with.
+    pub tax_class: TaxClass,
     /// What buying it gives.
     pub fulfilment: Fulfilment,
     /// The credits that one unit gives.
@@ -432,6 +435,7 @@ fn select_facts(view: &Viewpoint<'_>, detail: Detail, restricted: Expr, holds_co
             product::Column::Credits.into_expr(),
             product::Column::CreditDays.into_expr(),
             product::Column::CreditTiedTo.into_expr(),
+            product::Column::TaxClass.into_expr(),
         ])
         .from(product::Entity)
         .left_join(library::Entity, library::Column::Id.into_expr().eq(target()))
@@ -494,6 +498,7 @@ fn read_facts(row: &QueryResult, view: &Viewpoint<'_>, detail: Detail) -> Result
     let couponable = cells.take()?;
     let fulfilment = cells.word("kind of fulfilment", Fulfilment::parse)?;
     let gives = super::credit_pack::gives((cells.take()?, cells.take()?, cells.take()?))?;
+    let tax_class = cells.word("tax class", |name| TaxClass::parse(name).ok())?;
     let mut over = match view.company {
         Some(_) => read_override(&mut cells)?,
         None => None,
@@ -518,6 +523,7 @@ fn read_facts(row: &QueryResult, view: &Viewpoint<'_>, detail: Detail) -> Result
         saleability,
         restricted,
         couponable,
+        tax_class,
         fulfilment,
         gives,
         product_code,
@@ -750,7 +756,7 @@ pub async fn prices(db: &impl ConnectionTrait, view: &Viewpoint<'_>, of: PricesO
     Ok(found)
 }
 
-/// Those of the schedules that carts use.
+/// Those of the schedules that are for a sale by this road.
 ///
 /// # Errors
 /// The database's.
@@ -758,6 +764,7 @@ pub async fn schedules(
     db: &impl ConnectionTrait,
     view: &Viewpoint<'_>,
     ids: &[DiscountScheduleId],
+    channel: Channel,
 ) -> Result<HashMap<DiscountScheduleId, Schedule>, DbErr> {
     let mut found = HashMap::new();
     for chunk in ids.chunks(CHUNK) {
@@ -766,10 +773,11 @@ pub async fn schedules(
                 discount_schedule_version::Column::ScheduleId.into_expr(),
                 discount_schedule_version::Column::Mode.into_expr(),
                 discount_schedule_version::Column::Tiers.into_expr(),
+                discount_schedule_version::Column::AppliesTo.into_expr(),
             ])
             .from(discount_schedule_version::Entity)
             .and_where(discount_schedule_version::Column::ScheduleId.is_in(chunk.iter().map(|id| id.uuid())))
-            .and_where(discount_schedule_version::Column::AppliesTo.eq(AppliesTo::All.name()))
+            .and_where_option((channel == Channel::Cart).then(|| discount_schedule_version::Column::AppliesTo.eq(AppliesTo::All.name())))
             .cond_where(view.holds(discount_schedule_version::Column::RecordedAt, discount_schedule_version::Column::ReplacedAt))
             .take();
         for row in db.query_all(&select).await? {
@@ -777,7 +785,8 @@ pub async fn schedules(
             let id = DiscountScheduleId::new(cells.take()?);
             let mode = cells.word("schedule mode", ScheduleMode::parse)?;
             let TiersCell(tiers) = cells.take()?;
-            let schedule = Schedule::new(mode, AppliesTo::All, tiers).map_err(|reason| DbErr::Type(reason.to_string()))?;
+            let applies_to = cells.word("road of a schedule", AppliesTo::parse)?;
+            let schedule = Schedule::new(mode, applies_to, tiers).map_err(|reason| DbErr::Type(reason.to_string()))?;
             found.insert(id, schedule);
         }
     }

@@ -9,9 +9,10 @@ use domain::credit_sale::Gain;
 use domain::entitlement::Target;
 use domain::order::OrderStatus;
 use domain::pricing::{ExchangeRate, LineAmounts, Step};
+use domain::royalty::Recommended;
 use domain::terms::Terms;
 use domain::text::Email;
-use domain::{AccountId, CartId, CompanyId, Currency, Money, OrderId, OrderLineId, PaymentId, PersonId, ProductId, SessionId};
+use domain::{AccountId, CartId, CompanyId, Currency, Money, OrderId, OrderLineId, PaymentId, Percent, PersonId, ProductId, SessionId};
 use entity::{order, order_line, person, product};
 use sea_orm::sea_query::Expr;
 use sea_orm::{
@@ -123,10 +124,12 @@ pub struct OrderLine {
     pub refunded_by_quantity: Money,
     /// Units refunded so far.
     pub refunded_quantity: u32,
+    /// The royalty that was recommended, if one is owed.
+    pub royalty: Option<Recommended>,
 }
 
 /// Which orders a list shows.
-#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct OrderFilter {
     /// Of this account.
     pub account: Option<AccountId>,
@@ -170,7 +173,7 @@ pub async fn insert_all(txn: &DatabaseTransaction, new: &[Order]) -> Result<(), 
     for chunk in lines.chunks(ROWS) {
         order_line::Entity::insert_many(chunk.to_vec()).exec_without_returning(txn).await?;
     }
-    Ok(())
+    super::sale::record_orders(txn, new).await
 }
 
 /// Which of these lines there are.
@@ -244,7 +247,7 @@ fn line_row(order: OrderId, position: usize, line: &OrderLine) -> Result<order_l
         subtotal_minor: Set(line.amounts.subtotal.minor),
         discount_minor: Set(line.amounts.discount.minor),
         net_minor: Set(line.amounts.net.minor),
-        tax_rate_millionths: Set(i64::from(line.amounts.tax_rate)),
+        tax_rate_millionths: Set(i64::from(line.amounts.tax_rate.units())),
         tax_minor: Set(line.amounts.tax.minor),
         total_minor: Set(line.amounts.total.minor),
         breakdown: Set(json(&line.breakdown)?),
@@ -257,6 +260,7 @@ fn line_row(order: OrderId, position: usize, line: &OrderLine) -> Result<order_l
         credits: Set(credits),
         credit_days: Set(credit_days),
         credit_tied_to: Set(credit_tied_to),
+        royalty: Set(line.royalty.as_ref().map(json).transpose()?),
     })
 }
 
@@ -385,7 +389,7 @@ fn line_from_row(row: order_line::Model, learner: Option<person::Model>, currenc
             subtotal: money(row.subtotal_minor),
             discount: money(row.discount_minor),
             net: money(row.net_minor),
-            tax_rate: u32::try_from(row.tax_rate_millionths).map_err(corrupt)?,
+            tax_rate: Percent::from_units(row.tax_rate_millionths).map_err(corrupt)?,
             tax: money(row.tax_minor),
             total: money(row.total_minor),
         },
@@ -396,6 +400,7 @@ fn line_from_row(row: order_line::Model, learner: Option<person::Model>, currenc
         refunded: money(row.refunded_minor),
         refunded_by_quantity: money(row.refunded_by_quantity_minor),
         refunded_quantity: u32::try_from(row.refunded_quantity).map_err(corrupt)?,
+        royalty: row.royalty.map(serde_json::from_value).transpose().map_err(corrupt)?,
     })
 }
 
@@ -460,7 +465,11 @@ pub async fn advance(txn: &DatabaseTransaction, id: OrderId, change: &StateChang
         update = update.col_expr(order::Column::FulfilledAt, Expr::value(change.now));
     }
     let done = update.filter(order::Column::Id.eq(id.uuid())).filter(order::Column::Status.eq(change.from.name())).exec(txn).await?;
-    Ok(done.rows_affected == 1)
+    let moved = done.rows_affected == 1;
+    if moved && change.paid_by.is_some() {
+        super::sale::record_paid(txn, id, change.now).await?;
+    }
+    Ok(moved)
 }
 
 /// Notes that the order's grants are in, whatever its state is by now.
@@ -635,11 +644,9 @@ pub async fn page(
     let total = if total { Some(i64::try_from(all.clone().count(db).await?).map_err(corrupt)?) } else { None };
     let mut rows = all;
     if let Some((placed_at, id)) = args.after {
-        rows = rows.filter(
-            Condition::any()
-                .add(Column::PlacedAt.lt(placed_at))
-                .add(Condition::all().add(Column::PlacedAt.eq(placed_at)).add(Column::Id.lt(id))),
-        );
+        // As one pair, so that the index leads to its place: a later page costs no more than the first.
+        let place = Expr::tuple([Column::PlacedAt.into_expr(), Column::Id.into_expr()]);
+        rows = rows.filter(place.lt(Expr::tuple([Expr::val(placed_at), Expr::val(id)])));
     }
     let rows = rows.order_by_desc(Column::PlacedAt).order_by_desc(Column::Id).limit(u64::from(args.first) + 1).all(db).await?;
     Ok(Page::cut(with_lines(db, rows).await?, args, total))

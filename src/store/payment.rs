@@ -469,7 +469,7 @@ pub async fn insert_refund(txn: &DatabaseTransaction, new: &Refund) -> Result<()
         });
     }
     refund_line::Entity::insert_many(rows).exec_without_returning(txn).await?;
-    Ok(())
+    super::sale::record_refund(txn, new).await
 }
 
 /// Saves state, reference and failure of a refund that was read under the lock of its order.
@@ -486,7 +486,7 @@ pub async fn save_refund(txn: &DatabaseTransaction, changed: &Refund) -> Result<
         .filter(refund::Column::Id.eq(changed.id.uuid()))
         .exec(txn)
         .await?;
-    Ok(())
+    super::sale::record_refund(txn, changed).await
 }
 
 /// Notes what came of taking a line's credits back: how many it was about, taken, spent already. Read under the lock of its order.

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use domain::catalog::{CourseKind, Fulfilment, ProductKind, SaleState, Saleability, may_be_sold};
 use domain::credit_sale::Gives;
 use domain::entitlement::Target;
+use domain::tax::TaxClass;
 use domain::terms::Terms;
 use domain::text::{self, Sku};
 use domain::{CourseId, Id, ProductId, ProviderId};
@@ -41,6 +42,8 @@ pub struct Product {
     pub terms: Terms,
     /// Whether coupons reach it.
     pub couponable: bool,
+    /// Class of products that it is taxed with.
+    pub tax_class: TaxClass,
     /// What buying it gives.
     pub fulfilment: Fulfilment,
     /// The credits that one unit gives.
@@ -98,6 +101,7 @@ fn record(row: product::Model) -> Result<Product, DbErr> {
         state: known(SaleState::parse(&row.state), "sale state", &row.state)?,
         terms: serde_json::from_value(row.terms).map_err(|error| DbErr::Json(error.to_string()))?,
         couponable: row.couponable,
+        tax_class: known(TaxClass::parse(&row.tax_class).ok(), "tax class", &row.tax_class)?,
         fulfilment: known(Fulfilment::parse(&row.fulfilment), "kind of fulfilment", &row.fulfilment)?,
         gives: super::credit_pack::gives((row.credits, row.credit_days, row.credit_tied_to))?,
         redeem_days: row.redeem_days.map(u32::try_from).transpose().map_err(corrupt)?,
@@ -318,6 +322,7 @@ async fn insert_many(txn: &impl ConnectionTrait, new: &[NewProduct]) -> Result<(
                 touched_at: new.created_at,
                 archived_at: None,
                 couponable: true,
+                tax_class: TaxClass::STANDARD.to_owned(),
                 fulfilment: Fulfilment::Enrol.name().to_owned(),
                 redeem_days: None,
             });
@@ -344,6 +349,7 @@ pub async fn update(txn: &impl ConnectionTrait, record: &Product) -> Result<(), 
         state: Set(record.state.name().to_owned()),
         terms: Set(serde_json::to_value(record.terms).map_err(|error| DbErr::Json(error.to_string()))?),
         couponable: Set(record.couponable),
+        tax_class: Set(record.tax_class.as_str().to_owned()),
         fulfilment: Set(record.fulfilment.name().to_owned()),
         credits: Set(credits),
         credit_days: Set(credit_days),

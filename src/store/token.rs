@@ -5,10 +5,10 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
-use domain::entitlement::{SourceKind, Target, TargetKind};
+use domain::entitlement::{Source, SourceKind, Target, TargetKind};
 use domain::terms::Terms;
 use domain::token::TokenStatus;
-use domain::{AccountId, CompanyId, OrderId, OrderLineId, PersonId, ProductId, SessionId, TokenId};
+use domain::{AccountId, CompanyId, OrderId, OrderLineId, PersonId, ProductId, SalesLineId, SalesOrderId, SessionId, TokenId};
 use entity::token::{ActiveModel, Column, Entity, Model};
 use entity::{company_member, order};
 use sea_orm::sea_query::{LockType, OnConflict};
@@ -23,19 +23,24 @@ use super::page::{Key, Order, page};
 use super::{CHUNK, corrupt, known, rows_in};
 use crate::page::{Page, PageArgs};
 
+/// Why a code is void whose seat got a fresh one.
+pub const FRESH_CODE: &str = "a new code for its seat";
+
 /// One code of a seat.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Token {
     /// Id.
     pub id: TokenId,
-    /// The line that sold the seat.
-    pub line: OrderLineId,
+    /// The line that sold the seat, of an order or a sales order.
+    pub source: Source,
     /// Number of the seat, from 1.
     pub seat: i32,
     /// Which code of the seat, from 1.
     pub issue: i32,
     /// The order behind it.
     pub order: Option<OrderId>,
+    /// The sales order behind it.
+    pub sales_order: Option<SalesOrderId>,
     /// The company whose managers see it, and whose member the redeemer becomes.
     pub company: Option<CompanyId>,
     /// The account that bought it.
@@ -79,6 +84,8 @@ pub struct TokenFilter {
     pub company: Option<CompanyId>,
     /// Of this order.
     pub order: Option<OrderId>,
+    /// Of this sales order.
+    pub sales_order: Option<SalesOrderId>,
     /// Of this product.
     pub product: Option<ProductId>,
     /// Only what somebody may see.
@@ -100,10 +107,11 @@ fn record(row: Model) -> Result<Token, DbErr> {
     let kind = known(TargetKind::parse(&row.target_kind), "kind of target", &row.target_kind)?;
     Ok(Token {
         id: row.id.into(),
-        line: row.source_id.into(),
+        source: Source { kind: known(SourceKind::parse(&row.source_kind), "source", &row.source_kind)?, id: row.source_id },
         seat: row.seat,
         issue: row.issue,
         order: row.order_id.map(Into::into),
+        sales_order: row.sales_order_id.map(Into::into),
         company: row.company_id.map(Into::into),
         owner: row.owner_account_id.map(Into::into),
         product: row.product_id.into(),
@@ -127,11 +135,12 @@ fn record(row: Model) -> Result<Token, DbErr> {
 fn row(record: &Token) -> Result<ActiveModel, DbErr> {
     Ok(ActiveModel {
         id: Set(record.id.uuid()),
-        source_kind: Set(SourceKind::OrderLine.name().to_owned()),
-        source_id: Set(record.line.uuid()),
+        source_kind: Set(record.source.kind.name().to_owned()),
+        source_id: Set(record.source.id),
         seat: Set(record.seat),
         issue: Set(record.issue),
         order_id: Set(record.order.map(OrderId::uuid)),
+        sales_order_id: Set(record.sales_order.map(SalesOrderId::uuid)),
         company_id: Set(record.company.map(CompanyId::uuid)),
         owner_account_id: Set(record.owner.map(AccountId::uuid)),
         product_id: Set(record.product.uuid()),
@@ -192,12 +201,12 @@ pub async fn insert(txn: &impl ConnectionTrait, new: &[Token]) -> Result<u64, Db
 ///
 /// # Errors
 /// The database's.
-pub async fn seats_of_line(db: &impl ConnectionTrait, line: OrderLineId) -> Result<Vec<i32>, DbErr> {
+pub async fn seats_of_line(db: &impl ConnectionTrait, line: Source) -> Result<Vec<i32>, DbErr> {
     of_line(line, Entity::find().select_only().column(Column::Seat).distinct()).into_tuple().all(db).await
 }
 
-fn of_line<Q: QueryFilter>(line: OrderLineId, query: Q) -> Q {
-    query.filter(Column::SourceKind.eq(SourceKind::OrderLine.name())).filter(Column::SourceId.eq(line.uuid()))
+fn of_line<Q: QueryFilter>(line: Source, query: Q) -> Q {
+    query.filter(Column::SourceKind.eq(line.kind.name())).filter(Column::SourceId.eq(line.id))
 }
 
 /// The tokens with these ids.
@@ -267,7 +276,7 @@ fn unused() -> Condition {
 ///
 /// # Errors
 /// The database's.
-pub async fn unused_of_line(db: &impl ConnectionTrait, line: OrderLineId, most: Option<u64>) -> Result<Vec<TokenId>, DbErr> {
+pub async fn unused_of_line(db: &impl ConnectionTrait, line: Source, most: Option<u64>) -> Result<Vec<TokenId>, DbErr> {
     let mut select = of_line(line, Entity::find().select_only().column(Column::Id).filter(unused()))
         .order_by_desc(Column::Seat)
         .order_by_desc(Column::Issue);
@@ -282,8 +291,56 @@ pub async fn unused_of_line(db: &impl ConnectionTrait, line: OrderLineId, most: 
 /// # Errors
 /// The database's.
 pub async fn redeemed_of_line(db: &impl ConnectionTrait, line: OrderLineId) -> Result<Vec<TokenId>, DbErr> {
+    let line = Source { kind: SourceKind::OrderLine, id: line.uuid() };
     let select = of_line(line, Entity::find().select_only().column(Column::Id).filter(Column::RedeemedBy.is_not_null()));
     Ok(select.order_by_asc(Column::Seat).into_tuple::<Uuid>().all(db).await?.into_iter().map(Into::into).collect())
+}
+
+/// The ids of the line's redeemed tokens that did not go back, the latest redeemed first.
+///
+/// # Errors
+/// The database's.
+pub async fn redeemed_not_returned(db: &impl ConnectionTrait, line: Source) -> Result<Vec<TokenId>, DbErr> {
+    let select = of_line(line, Entity::find().select_only().column(Column::Id))
+        .filter(Column::Status.eq(TokenStatus::Redeemed.name()))
+        .filter(Column::VoidReason.is_null())
+        .order_by_desc(Column::RedeemedAt)
+        .order_by_desc(Column::Id);
+    Ok(select.into_tuple::<Uuid>().all(db).await?.into_iter().map(Into::into).collect())
+}
+
+/// How many seats of these sales orders stand where, by line; codes that fresh ones took the place of are not counted.
+///
+/// # Errors
+/// The database's, or a row that makes no sense.
+pub async fn standing_of_sales_orders(
+    db: &impl ConnectionTrait,
+    orders: &[SalesOrderId],
+    now: DateTime<Utc>,
+) -> Result<HashMap<SalesLineId, BTreeMap<TokenStatus, u32>>, DbErr> {
+    let mut found: HashMap<SalesLineId, BTreeMap<TokenStatus, u32>> = HashMap::new();
+    for chunk in uuids(orders).chunks(CHUNK) {
+        let rows: Vec<(Uuid, String, Option<DateTime<Utc>>, i64)> = Entity::find()
+            .select_only()
+            .column(Column::SourceId)
+            .column(Column::Status)
+            .column(Column::EndsAt)
+            .expr_as(Column::Id.count(), "seats")
+            .filter(Column::SalesOrderId.is_in(chunk.iter().copied()))
+            .filter(Condition::any().add(Column::VoidReason.is_null()).add(Column::VoidReason.ne(FRESH_CODE)))
+            .group_by(Column::SourceId)
+            .group_by(Column::Status)
+            .group_by(Column::EndsAt)
+            .into_tuple()
+            .all(db)
+            .await?;
+        for (line, stored, ends_at, seats) in rows {
+            let status = domain::token::status(known(TokenStatus::parse(&stored), "status of a token", &stored)?, ends_at, now);
+            let seats = u32::try_from(seats).map_err(corrupt)?;
+            *found.entry(line.into()).or_default().entry(status).or_default() += seats;
+        }
+    }
+    Ok(found)
 }
 
 /// Voids those of these tokens that nobody redeemed, and keeps why. Says how many that were.
@@ -307,6 +364,21 @@ pub async fn void(txn: &impl ConnectionTrait, ids: &[TokenId], reason: &str, now
         voided += done.rows_affected;
     }
     Ok(voided)
+}
+
+/// Keeps of redeemed tokens that their price went back, so that it does once.
+///
+/// # Errors
+/// The database's.
+pub async fn went_back(txn: &impl ConnectionTrait, ids: &[TokenId], reason: &str, now: DateTime<Utc>) -> Result<(), DbErr> {
+    for chunk in uuids(ids).chunks(CHUNK) {
+        Entity::update_many()
+            .set(ActiveModel { void_reason: Set(Some(reason.to_owned())), touched_at: Set(now), ..Default::default() })
+            .filter(Column::Id.is_in(chunk.iter().copied()))
+            .exec(txn)
+            .await?;
+    }
+    Ok(())
 }
 
 /// What was voided of an order for this reason, by line.
@@ -382,6 +454,7 @@ fn within(filter: &TokenFilter) -> Condition {
     let mut condition = Condition::all()
         .add_option(filter.company.map(|company| Column::CompanyId.eq(company.uuid())))
         .add_option(filter.order.map(|order| Column::OrderId.eq(order.uuid())))
+        .add_option(filter.sales_order.map(|order| Column::SalesOrderId.eq(order.uuid())))
         .add_option(filter.product.map(|product| Column::ProductId.eq(product.uuid())));
     if let Some(seen_by) = &filter.seen_by {
         let managed = Column::CompanyId.is_in(seen_by.companies.iter().map(|company| company.uuid()));
@@ -398,6 +471,8 @@ pub struct FreeSeat {
     pub token: TokenId,
     /// The order behind it.
     pub order: Option<OrderId>,
+    /// The sales order behind it.
+    pub sales_order: Option<SalesOrderId>,
     /// The product.
     pub product: ProductId,
 }
@@ -407,10 +482,11 @@ pub struct FreeSeat {
 /// # Errors
 /// The database's.
 pub async fn free_within(db: &impl ConnectionTrait, filter: &TokenFilter, now: DateTime<Utc>) -> Result<Vec<FreeSeat>, DbErr> {
-    let rows: Vec<(Uuid, Option<Uuid>, Uuid)> = Entity::find()
+    let rows: Vec<(Uuid, Option<Uuid>, Option<Uuid>, Uuid)> = Entity::find()
         .select_only()
         .column(Column::Id)
         .column(Column::OrderId)
+        .column(Column::SalesOrderId)
         .column(Column::ProductId)
         .filter(within(filter))
         .filter(Column::Status.eq(TokenStatus::Free.name()))
@@ -421,9 +497,10 @@ pub async fn free_within(db: &impl ConnectionTrait, filter: &TokenFilter, now: D
         .into_tuple()
         .all(db)
         .await?;
-    let seat = |(token, order, product): (Uuid, Option<Uuid>, Uuid)| FreeSeat {
+    let seat = |(token, order, sales_order, product): (Uuid, Option<Uuid>, Option<Uuid>, Uuid)| FreeSeat {
         token: token.into(),
         order: order.map(Into::into),
+        sales_order: sales_order.map(Into::into),
         product: product.into(),
     };
     Ok(rows.into_iter().map(seat).collect())

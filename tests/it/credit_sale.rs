@@ -1,5 +1,11 @@
 //! Selling credits: products and packs that give them, what buyers see of them, and what carts, coupons and orders make of them.
 
+use bursar::app::entropy;
+use bursar::store::credit::{self, Move, Spending};
+use chrono::TimeDelta;
+use domain::credit::{Cause, Lot, Owner, Source, SourceKind};
+use domain::{AccountId, OrderId, ProductId};
+use sandbox::Step;
 use serde_json::{Value, json};
 
 use crate::util::{TestApp, amount, id};
@@ -140,7 +146,7 @@ async fn r31_a_credit_pack_is_a_product_like_others() {
 
     // It changes as a pack, and goes; what it was is still known.
     let before = shop.app.now();
-    shop.pass(chrono::TimeDelta::hours(1));
+    shop.pass(TimeDelta::hours(1));
     let update = json!({ "id": free, "title": "A hundred", "archived": true });
     let changed = shop.act(&operator, "creditPackUpdate", update, "creditPack { title listed archivedAt }").await;
     assert_eq!((&changed["creditPack"]["title"], &changed["creditPack"]["listed"]), (&json!("A hundred"), &json!(false)));
@@ -187,7 +193,7 @@ async fn r33_a_price_is_set_with_the_number_of_credits() {
     assert_eq!(shop.denied(&operator, "productPricesSet", set(json!(-40))).await, one("INVALID", "credits"));
     assert_eq!(product(&shop, &lib).await["prices"], json!([{ "amount": { "amount": "50.00" } }]), "nothing was set");
     let before = shop.app.now();
-    shop.pass(chrono::TimeDelta::minutes(1));
+    shop.pass(TimeDelta::minutes(1));
     shop.act(&operator, "productPricesSet", set(json!(45)), "").await;
     let shown = product(&shop, &lib).await;
     assert_eq!((&shown["credits"], &shown["creditDays"]), (&json!(45), &json!(90)), "the number goes with the price, its terms stay");
@@ -400,4 +406,234 @@ async fn r35b_public_packs_stand_with_the_offer() {
         pack(&shop, &format!("CR-{number}"), "3.00 USD", 10).await;
     }
     assert_eq!(shop.counted(&shop.guest(), query, json!({})).await.1, many, "as many statements for more offers");
+}
+
+// ---- granting and taking back --------------------------------------------------------------------------------------------------------
+
+const REFUNDS: &str = "query($id: ID!) { order(id: $id) { status lines { id } refunds { status creditsTaken creditsSpent lines { orderLineId creditsTaken creditsSpent } } } }";
+
+async fn account(shop: &TestApp, email: &str) -> AccountId {
+    let hash = shop.app.email_hash_of(email).expect("an address");
+    let found = bursar::store::group::accounts_by_email(shop.app.db.read(), std::slice::from_ref(&hash)).await.expect("accounts are read");
+    found[&hash]
+}
+
+/// What somebody can spend.
+async fn balance(shop: &TestApp, email: &str) -> i64 {
+    let owner = Owner::Account(account(shop, email).await);
+    credit::holdings(shop.app.db.read(), owner, shop.app.now()).await.expect("lots are read").balance
+}
+
+async fn lots(shop: &TestApp, email: &str) -> Vec<Lot> {
+    let owner = Owner::Account(account(shop, email).await);
+    credit::open_lots(shop.app.db.read(), &[owner], shop.app.now()).await.expect("lots are read")
+}
+
+/// Somebody pays with credits, for something of these products' courses.
+async fn spend(shop: &TestApp, email: &str, cost: i64, products: &[&str]) {
+    let products: Vec<ProductId> = products.iter().map(|id| ProductId::parse(id).expect("an id")).collect();
+    let account = account(shop, email).await;
+    let spending = Spending { account, companies: &[], cost, products: &products };
+    let source = Source { kind: SourceKind::Rental, id: entropy::next_uuid() };
+    let by = Move { cause: Cause::Spent, source, actor: "test", reason: None, now: shop.app.now(), new_id: entropy::next_uuid };
+    let txn = shop.app.db.begin().await.expect("a transaction");
+    credit::spend(&txn, &spending, &by).await.expect("the database answers").expect("there are enough");
+    txn.commit().await.expect("it is written");
+}
+
+/// Refunds of an order: status, credits taken, credits spent, the oldest first.
+async fn refunds(shop: &TestApp, order: &Value) -> Vec<(String, i64, i64)> {
+    let found = shop.ok(&shop.operator(), REFUNDS, json!({ "id": order["id"] })).await["order"]["refunds"].clone();
+    let row = |refund: &Value| {
+        let count = |field: &str| refund[field].as_i64().expect("a number");
+        (refund["status"].as_str().expect("a status").to_owned(), count("creditsTaken"), count("creditsSpent"))
+    };
+    found.as_array().expect("a list").iter().map(row).collect()
+}
+
+async fn refund(shop: &TestApp, order: &Value, more: Value) {
+    let mut input = json!({ "orderId": order["id"], "reason": "asked", "idempotencyKey": entropy::next_uuid().to_string() });
+    input.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+    shop.act(&shop.operator(), "orderRefund", input, "").await;
+}
+
+fn of_line(order: &Value, place: usize, part: Value) -> Value {
+    let mut line = json!({ "orderLineId": order["lines"][place]["id"] });
+    line.as_object_mut().expect("an object").extend(part.as_object().expect("an object").clone());
+    json!([line])
+}
+
+fn succeeded(taken: i64, spent: i64) -> (String, i64, i64) {
+    ("SUCCEEDED".to_owned(), taken, spent)
+}
+
+/// R31, R39, R40: what is paid for is granted once, to whom it was bought for, with its end and its tie; nothing is granted before the money is in.
+#[tokio::test]
+async fn r31_r40_credits_are_granted_once_with_the_payment() {
+    let shop = TestApp::new().await;
+    let pack = pack(&shop, "CR-100", "30.00 USD", 100).await;
+    let library = shop.shelf("LIB", "50.00", &["One"]).await;
+    shop.act(&shop.operator(), "productUpdate", json!({ "id": library, "credits": 40, "creditDays": 90 }), "").await;
+    let bo = json!({ "learner": { "email": "bo@example.test", "name": "Bo" } });
+    let ann = Buyer::of(&shop, "ann@example.test", &[(&pack, own(), 3), (&pack, bo, 2), (&library, own(), 1)]).await;
+    let waiting = Buyer::of(&shop, "eve@example.test", &[(&pack, own(), 1)]).await;
+    let input = json!({ "input": { "cartId": waiting.cart, "paymentMethod": { "gateway": "sandbox", "token": "pending" },
+        "expectedTotal": amount("30.00 USD"), "idempotencyKey": "slow" } });
+    let slow = shop.run(&shop.guest_with(&waiting.secret), PLACE, input).await["data"]["orderPlace"]["order"].clone();
+
+    let placed = ann.place(&shop, "200.00 USD").await["order"].clone();
+    assert_eq!(placed["status"], "FULFILLED");
+    let order = OrderId::parse(placed["id"].as_str().expect("an id")).expect("an order's id");
+    for _ in 0..2 {
+        shop.jobs().await;
+        shop.webhooks().await;
+        shop.app.fulfil(order).await.expect("nothing is left to do");
+    }
+    assert_eq!((balance(&shop, "ann@example.test").await, balance(&shop, "bo@example.test").await), (340, 200));
+    let library = ProductId::parse(&library).expect("an id");
+    let (mut ends, now) = (lots(&shop, "ann@example.test").await, shop.app.now());
+    ends.sort_by_key(|lot| lot.figures.count);
+    let seen: Vec<_> = ends.iter().map(|lot| (lot.figures.count, lot.expires_at, lot.tied)).collect();
+    assert_eq!(seen, [(40, Some(now + TimeDelta::days(90)), Some(library)), (300, None, None)]);
+
+    // Its money comes later, and the credits with it.
+    shop.approve(&slow["payments"][0]["id"]).await;
+    shop.webhooks().await;
+    assert_eq!(balance(&shop, "eve@example.test").await, 100);
+    // At the end of the 90 days the rest is there still.
+    shop.pass(TimeDelta::days(90));
+    assert_eq!(balance(&shop, "ann@example.test").await, 300);
+}
+
+/// A whole refund takes back all that is unspent, and says what was spent; nobody falls below zero.
+#[tokio::test]
+async fn r39_a_whole_refund_takes_back_what_is_unspent_and_says_what_is_not() {
+    let shop = TestApp::new().await;
+    let pack = pack(&shop, "CR-100", "30.00 USD", 100).await;
+    let library = shop.shelf("LIB", "50.00", &["One"]).await;
+    let ann = Buyer::of(&shop, "ann@example.test", &[(&pack, own(), 2), (&library, own(), 1)]).await;
+    let order = ann.place(&shop, "110.00 USD").await["order"].clone();
+    spend(&shop, "ann@example.test", 70, &[]).await;
+    refund(&shop, &order, json!({})).await;
+    assert_eq!(refunds(&shop, &order).await, [succeeded(130, 70)]);
+    assert_eq!(balance(&shop, "ann@example.test").await, 0);
+    let lines = shop.ok(&shop.operator(), REFUNDS, json!({ "id": order["id"] })).await["order"]["refunds"][0]["lines"].clone();
+    let told: Vec<(&Value, &Value)> =
+        lines.as_array().expect("lines").iter().map(|line| (&line["creditsTaken"], &line["creditsSpent"])).collect();
+    assert_eq!(told, [(&json!(130), &json!(70)), (&json!(0), &json!(0))]);
+    let lists = shop.ok(&shop.operator(), "{ paidNotGiven { id } givenNotPaid { reason } }", json!({})).await;
+    assert_eq!(lists, json!({ "paidNotGiven": [], "givenNotPaid": [] }));
+}
+
+/// Parts take their share cumulatively: 10.00 for 100 credits, three times 3.33, the last cent the rest. What is kept on purpose is left alone.
+#[tokio::test]
+async fn r39_partial_refunds_take_their_share_cumulatively() {
+    let shop = TestApp::new().await;
+    let pack = pack(&shop, "CR-100", "10.00 USD", 100).await;
+    let ann = Buyer::of(&shop, "ann@example.test", &[(&pack, own(), 1)]).await;
+    let order = ann.place(&shop, "10.00 USD").await["order"].clone();
+    for (part, left) in [("3.33", 67), ("3.33", 33), ("3.33", 0)] {
+        refund(&shop, &order, json!({ "lines": of_line(&order, 0, json!({ "amount": amount(&format!("{part} USD")) })) })).await;
+        assert_eq!(balance(&shop, "ann@example.test").await, left);
+    }
+    refund(&shop, &order, json!({})).await;
+    assert_eq!(refunds(&shop, &order).await, [succeeded(33, 0), succeeded(34, 0), succeeded(33, 0), succeeded(0, 0)]);
+
+    // By units, with some spent: three packs, one goes back, then the rest.
+    let bob = Buyer::of(&shop, "bob@example.test", &[(&pack, own(), 3)]).await;
+    let order = bob.place(&shop, "30.00 USD").await["order"].clone();
+    spend(&shop, "bob@example.test", 250, &[]).await;
+    refund(&shop, &order, json!({ "lines": of_line(&order, 0, json!({ "quantity": 1 })) })).await;
+    assert_eq!(refunds(&shop, &order).await, [succeeded(50, 50)]);
+    refund(&shop, &order, json!({})).await;
+    assert_eq!(refunds(&shop, &order).await, [succeeded(50, 50), succeeded(0, 200)]);
+
+    // A gift of money takes no credits: kept on purpose, or of the order as a whole.
+    let eve = Buyer::of(&shop, "eve@example.test", &[(&pack, own(), 1)]).await;
+    let order = eve.place(&shop, "10.00 USD").await["order"].clone();
+    let kept = json!({ "lines": of_line(&order, 0, json!({ "amount": amount("5.00 USD") })), "access": "KEEP" });
+    refund(&shop, &order, kept).await;
+    refund(&shop, &order, json!({ "amount": amount("1.00 USD") })).await;
+    assert_eq!(balance(&shop, "eve@example.test").await, 100);
+    refund(&shop, &order, json!({})).await;
+    assert_eq!(refunds(&shop, &order).await, [succeeded(0, 0), succeeded(0, 0), succeeded(100, 0)]);
+}
+
+/// A refund that bounces gives back just what it took; again it takes it once more.
+#[tokio::test]
+async fn c23_a_refund_that_bounces_gives_the_credits_back() {
+    let shop = TestApp::new().await;
+    let pack = pack(&shop, "CR-100", "30.00 USD", 100).await;
+    let ann = Buyer::of(&shop, "ann@example.test", &[(&pack, own(), 1)]).await;
+    let order = ann.place_by(&shop, "refund_pending", "30.00 USD").await["order"].clone();
+    spend(&shop, "ann@example.test", 20, &[]).await;
+    let payment = &order["payments"][0]["id"];
+    shop.act(&shop.operator(), "orderRefund", json!({ "orderId": order["id"], "reason": "asked", "idempotencyKey": "a" }), "").await;
+    assert_eq!(balance(&shop, "ann@example.test").await, 80, "nothing is taken before the money is there");
+    let reference = shop.refund_reference(payment).await;
+    shop.advance(payment, Step::CompleteRefund(reference.clone())).await;
+    shop.webhooks().await;
+    assert_eq!(balance(&shop, "ann@example.test").await, 0);
+    shop.advance(payment, Step::FailRefund(reference)).await;
+    shop.webhooks().await;
+    shop.webhooks().await;
+    assert_eq!(balance(&shop, "ann@example.test").await, 80);
+    assert_eq!(refunds(&shop, &order).await, [("FAILED".to_owned(), 0, 0)]);
+    refund(&shop, &order, json!({})).await;
+    let reference = shop.refund_reference(payment).await;
+    shop.advance(payment, Step::CompleteRefund(reference)).await;
+    shop.webhooks().await;
+    assert_eq!(balance(&shop, "ann@example.test").await, 0);
+    assert_eq!(refunds(&shop, &order).await[1], succeeded(80, 20));
+}
+
+/// A dispute that is lost ends unspent credits like access, unless the shop keeps it.
+#[tokio::test]
+async fn r39_a_lost_dispute_ends_unspent_credits() {
+    for (ends, left) in [(true, 0), (false, 70)] {
+        let shop = TestApp::with(|shop| shop.end_access_on_lost_dispute = ends).await;
+        let pack = pack(&shop, "CR-100", "30.00 USD", 100).await;
+        let ann = Buyer::of(&shop, "ann@example.test", &[(&pack, own(), 1)]).await;
+        let order = ann.place(&shop, "30.00 USD").await["order"].clone();
+        spend(&shop, "ann@example.test", 30, &[]).await;
+        let payment = &order["payments"][0]["id"];
+        let thirty = domain::Money::new(3_000, domain::Currency::parse("USD").expect("USD"));
+        shop.advance(payment, Step::OpenDispute(thirty)).await;
+        shop.webhooks().await;
+        assert_eq!(balance(&shop, "ann@example.test").await, 70);
+        let reference = shop.dispute_reference(payment).await;
+        shop.advance(payment, Step::LoseDispute(reference)).await;
+        shop.webhooks().await;
+        assert_eq!(balance(&shop, "ann@example.test").await, left, "ends: {ends}");
+    }
+}
+
+/// Credits of seats and keys go to whoever redeems one, once, and go back with it.
+#[tokio::test]
+async fn r16_r31_credits_of_a_seat_go_to_whoever_redeems_it() {
+    let shop = TestApp::new().await;
+    let library = shop.shelf("LIB", "50.00", &["One"]).await;
+    shop.act(&shop.operator(), "productUpdate", json!({ "id": library, "credits": 40 }), "").await;
+    let seats = Buyer::of(&shop, "boss@example.test", &[(&library, json!({ "seats": true }), 3)]).await;
+    let order = seats.place(&shop, "150.00 USD").await["order"].clone();
+    assert_eq!((&order["status"], &order["lines"][0]["credits"]), (&json!("FULFILLED"), &json!(120)));
+    assert_eq!(balance(&shop, "boss@example.test").await, 0, "the buyer takes no seat");
+    let read = "query($id: ID!) { tokens(orderId: $id, first: 10) { nodes { id code status } } }";
+    let tokens = shop.ok(&shop.operator(), read, json!({ "id": order["id"] })).await["tokens"]["nodes"].clone();
+    let (_, token) = shop.verified("ann@example.test").await;
+    let ann = shop.bearer(&token).await;
+    for _ in 0..2 {
+        shop.act(&ann, "tokenRedeem", json!({ "code": tokens[0]["code"], "idempotencyKey": "mine" }), "").await;
+    }
+    let seen: Vec<_> = lots(&shop, "ann@example.test").await.iter().map(|lot| (lot.figures.count, lot.tied)).collect();
+    assert_eq!(seen, [(40, ProductId::parse(&library))]);
+    spend(&shop, "ann@example.test", 15, &[&library]).await;
+
+    // An unused seat has given nothing; the redeemed one gives back what is unspent.
+    refund(&shop, &order, json!({ "lines": of_line(&order, 0, json!({ "tokenIds": [tokens[1]["id"]] })), "access": "END" })).await;
+    refund(&shop, &order, json!({ "lines": of_line(&order, 0, json!({ "tokenIds": [tokens[0]["id"]] })), "access": "END" })).await;
+    assert_eq!(refunds(&shop, &order).await, [succeeded(0, 0), succeeded(25, 15)]);
+    assert_eq!(balance(&shop, "ann@example.test").await, 0);
+    let dead = json!({ "code": tokens[1]["code"], "idempotencyKey": "late" });
+    assert_eq!(shop.denied(&ann, "tokenRedeem", dead).await, one("TOKEN_VOID", "code"));
 }

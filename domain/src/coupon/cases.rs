@@ -7,6 +7,7 @@ use super::usage::{check_add, check_added, merge};
 use super::*;
 use crate::catalog::{AppliesTo, PriceRow, Schedule, ScheduleMode, Tier, TierPrice};
 use crate::id::CouponCodeId;
+use crate::money::Percent;
 use crate::order::OrderStatus;
 use crate::pricing::{Buyer, Channel, Folded, LineAmounts, Market, Prices, Quote, RateTable, Rule, Totals, fold, quote};
 use crate::refusal::{Code, Reason};
@@ -255,7 +256,8 @@ fn c53_r77_the_minimum_looks_at_prices_before_any_coupon() {
 fn savings_feed_the_amounts_of_lines_and_cart() {
     let replay = played("USD", &worked_lines(), &[x(), y()]);
     let amounts = |include| {
-        let lines = replay.lines.iter().map(|line| LineAmounts::new(line.subtotal.expect("a price"), line.discount, 200_000, include));
+        let rate = Percent::parse("20").expect("a percentage");
+        let lines = replay.lines.iter().map(|line| LineAmounts::new(line.subtotal.expect("a price"), line.discount, rate, include));
         let lines: Vec<LineAmounts> = lines.collect::<Result<_, _>>().expect("amounts");
         Totals::of(currency("USD"), &lines).expect("sums")
     };
@@ -373,7 +375,7 @@ fn r32_a_pack_comes_before_discounts_and_no_discount_touches_it() {
 #[test]
 fn r32_r79_packs_and_discounts_are_steps_of_the_price() {
     let rows = [PriceRow { amount: money("40.00 USD"), group: None, window: Window::ALWAYS }];
-    let off = |percent: &str| TierPrice::PercentOff(crate::money::Percent::parse(percent).expect("a percentage"));
+    let off = |percent: &str| TierPrice::PercentOff(Percent::parse(percent).expect("a percentage"));
     let tiers = vec![Tier { min_quantity: 1, price: off("0") }, Tier { min_quantity: 2, price: off("50") }];
     for (mode, subtotal, steps) in [(ScheduleMode::Slab, 6000, 2), (ScheduleMode::Graduated, 8000, 3)] {
         let schedule = Schedule::new(mode, AppliesTo::All, tiers.clone()).expect("a schedule");

@@ -8,7 +8,7 @@ use super::samples::*;
 use super::*;
 use crate::catalog::CourseKind;
 use crate::id::OrderLineId;
-use crate::money::Money;
+use crate::money::{Money, Percent};
 use crate::order::OrderStatus;
 use crate::pricing::LineAmounts;
 use crate::refund::{Ask, LineAsk, MoneyFacts, Part, RefundableLine, plan};
@@ -133,7 +133,7 @@ proptest! {
             prop_assert_eq!(outcome.discount.currency, currency(code));
             match outcome.subtotal {
                 Some(price) => {
-                    let amounts = LineAmounts::new(price, outcome.discount, 0, true);
+                    let amounts = LineAmounts::new(price, outcome.discount, Percent::default(), true);
                     prop_assert!(amounts.is_ok_and(|amounts| amounts.total.minor >= 0 && amounts.total.currency == currency(code)));
                 }
                 None => prop_assert!(outcome.coupon.is_none()),
@@ -235,7 +235,7 @@ proptest! {
         let zero = Money::zero(currency(code));
         let mut lines: Vec<RefundableLine> = cart.iter().zip(&replay.lines).map(|(facts, outcome)| RefundableLine {
             id: OrderLineId::new(outcome.id.uuid()),
-            total: LineAmounts::new(outcome.subtotal.unwrap_or(zero), outcome.discount, 0, true).expect("amounts").total,
+            total: LineAmounts::new(outcome.subtotal.unwrap_or(zero), outcome.discount, Percent::default(), true).expect("amounts").total,
             quantity: facts.quantity,
             refunded: zero,
             refunded_by_quantity: zero,

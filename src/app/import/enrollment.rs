@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use domain::enrolling::{Verdict, bypass_of_cell};
 use domain::id::Id;
 use domain::seat::SeatRefusal;
+use domain::sheet::{Cell, Format};
 use domain::text::{self, Email};
 use domain::{CompanyId, GroupId, OrderLineId, SessionId};
 use serde::Serialize;
@@ -65,21 +66,16 @@ impl EnrollmentReport {
         self.rows.iter().filter(|row| row.verdict == verdict).count()
     }
 
-    /// The report as a file for spreadsheets: no cell of it begins a formula.
-    ///
-    /// # Errors
-    /// Writing to memory failed.
-    pub fn csv(&self) -> Result<String> {
-        let failed = |error: String| crate::internal!("a report as CSV: {error}");
-        let mut lines = csv::Writer::from_writer(Vec::new());
-        lines.write_record(["line", "email", "target", "verdict", "message"]).map_err(|error| failed(error.to_string()))?;
+    /// The report as a file: no cell of it begins a formula.
+    pub fn csv(&self) -> String {
+        let mut text = String::new();
+        Format::PLAIN.write(&["line", "email", "target", "verdict", "message"].map(Cell::from), &mut text);
         for row in &self.rows {
-            let (line, verdict) = (row.line.to_string(), row.verdict.name().to_ascii_lowercase());
-            let cells = [&line, &row.email, &row.target, &verdict, &row.message].map(|cell| text::harmless_cell(cell));
-            lines.write_record(cells).map_err(|error| failed(error.to_string()))?;
+            let (line, verdict) = (Cell::Whole(i64::try_from(row.line).unwrap_or(i64::MAX)), row.verdict.name().to_ascii_lowercase());
+            let [email, target, message] = [&row.email, &row.target, &row.message].map(|text| Cell::from(text.as_str()));
+            Format::PLAIN.write(&[line, email, target, Cell::from(verdict), message], &mut text);
         }
-        let text = lines.into_inner().map_err(|error| failed(error.to_string()))?;
-        String::from_utf8(text).map_err(|error| failed(error.to_string()))
+        text
     }
 }
 

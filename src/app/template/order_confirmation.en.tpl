@@ -29,7 +29,13 @@ thank you. Your payment is in, and this is yours now (order {{ order.number }}, 
 {% if order.discount %}
 Discount: {{ order.discount }}
 {%- endif %}
+{%- if order.tax and not order.tax_included %}
+Tax: {{ order.tax }}
+{%- endif %}
 Total: {{ order.total }}
+{%- if order.tax and order.tax_included %}
+Tax in it: {{ order.tax }}
+{%- endif %}
 {% if link %}
 Sign in once by this link, until {{ link_ends }}. It proves that this address is yours; you can choose a password there:
 {{ link }}
@@ -55,7 +61,7 @@ Sign in to go on:
 {%- if line.more_codes %}<br>and {{ line.more_codes }} more codes; all of them stand on your receipt{% endif %}
 {%- if line.kind == "SEATS" %}<br>Each code opens it for one learner.{% endif %}</li>
 {% endfor %}</ul>
-<p>{% if order.discount %}Discount: {{ order.discount }}<br>{% endif %}<strong>Total: {{ order.total }}</strong></p>
+<p>{% if order.discount %}Discount: {{ order.discount }}<br>{% endif %}{% if order.tax and not order.tax_included %}Tax: {{ order.tax }}<br>{% endif %}<strong>Total: {{ order.total }}</strong>{% if order.tax and order.tax_included %}<br>Tax in it: {{ order.tax }}{% endif %}</p>
 {% if link %}<p>The button signs you in once, until {{ link_ends }}. It proves that this address is yours; you can choose a password there.</p>
 {{ button(theme, link, "Sign in") }}{% else %}{{ button(theme, shop.url, "Go to your courses") }}{% endif %}
 {% endblock %}

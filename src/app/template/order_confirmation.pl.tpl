@@ -29,7 +29,13 @@ Dziękujemy za zakupy. Płatność dotarła, dostęp jest już aktywny (zamówie
 {% if order.discount %}
 Rabat: {{ order.discount }}
 {%- endif %}
+{%- if order.tax and not order.tax_included %}
+Podatek: {{ order.tax }}
+{%- endif %}
 Razem: {{ order.total }}
+{%- if order.tax and order.tax_included %}
+W tym podatek: {{ order.tax }}
+{%- endif %}
 {% if link %}
 Zaloguj się tym jednorazowym linkiem (ważny do {{ link_ends }}). Potwierdza on, że to Twój adres; na stronie możesz ustawić hasło:
 {{ link }}
@@ -55,7 +61,7 @@ Zaloguj się, aby zacząć naukę:
 {%- if line.more_codes %}<br>Pozostałe kody ({{ line.more_codes }}) znajdują się na potwierdzeniu zamówienia.{% endif %}
 {%- if line.kind == "SEATS" %}<br>Każdy kod otwiera dostęp jednej osobie.{% endif %}</li>
 {% endfor %}</ul>
-<p>{% if order.discount %}Rabat: {{ order.discount }}<br>{% endif %}<strong>Razem: {{ order.total }}</strong></p>
+<p>{% if order.discount %}Rabat: {{ order.discount }}<br>{% endif %}{% if order.tax and not order.tax_included %}Podatek: {{ order.tax }}<br>{% endif %}<strong>Razem: {{ order.total }}</strong>{% if order.tax and order.tax_included %}<br>W tym podatek: {{ order.tax }}{% endif %}</p>
 {% if link %}<p>Przycisk zaloguje Cię jednorazowo, do {{ link_ends }}. Potwierdza on, że to Twój adres; na stronie możesz ustawić hasło.</p>
 {{ button(theme, link, "Zaloguj się") }}{% else %}{{ button(theme, shop.url, "Przejdź do kursów") }}{% endif %}
 {% endblock %}

@@ -11,7 +11,13 @@ Sold: order {{ order.number }}, {{ order.total }}
 {% if order.discount %}
 Discount: {{ order.discount }}
 {%- endif %}
+{%- if order.tax and not order.tax_included %}
+Tax: {{ order.tax }}
+{%- endif %}
 Total: {{ order.total }}
+{%- if order.tax and order.tax_included %}
+Tax in it: {{ order.tax }}
+{%- endif %}
 
 All that it gives is given. {{ shop.name }}, {{ shop.url }}
 === html
@@ -22,7 +28,7 @@ All that it gives is given. {{ shop.name }}, {{ shop.url }}
 {% for line in lines %}<li>{{ line.sku }}, {{ line.title }} × {{ line.quantity }}: {{ line.total }}{% if line.credits %}; {{ line.credits }}{% endif %}
 {%- if line.when %}<br>{{ line.when }}{% if line.place %}, {{ line.place }}{% endif %}{% endif %}</li>
 {% endfor %}</ul>
-<p>{% if order.discount %}Discount: {{ order.discount }}<br>{% endif %}<strong>Total: {{ order.total }}</strong></p>
+<p>{% if order.discount %}Discount: {{ order.discount }}<br>{% endif %}{% if order.tax and not order.tax_included %}Tax: {{ order.tax }}<br>{% endif %}<strong>Total: {{ order.total }}</strong>{% if order.tax and order.tax_included %}<br>Tax in it: {{ order.tax }}{% endif %}</p>
 <p>All that it gives is given.</p>
 {{ button(theme, shop.url, "Open the shop") }}
 {% endblock %}

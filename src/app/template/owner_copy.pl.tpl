@@ -12,7 +12,13 @@ Kupujący: {{ order.buyer_name or "brak nazwiska" }}{% if order.buyer_email %}, 
 {% if order.discount %}
 Rabat: {{ order.discount }}
 {%- endif %}
+{%- if order.tax and not order.tax_included %}
+Podatek: {{ order.tax }}
+{%- endif %}
 Razem: {{ order.total }}
+{%- if order.tax and order.tax_included %}
+W tym podatek: {{ order.tax }}
+{%- endif %}
 
 Zamówienie zostało zrealizowane w całości. {{ shop.name }}, {{ shop.url }}
 === html
@@ -24,7 +30,7 @@ Kupujący: {{ order.buyer_name or "brak nazwiska" }}{% if order.buyer_email %}, 
 {% for line in lines %}<li>{{ line.sku }}, {{ line.title }} × {{ line.quantity }}: {{ line.total }}{% if line.credits %}; {{ line.credits }}{% endif %}
 {%- if line.when %}<br>{{ line.when }}{% if line.place %}, {{ line.place }}{% endif %}{% endif %}</li>
 {% endfor %}</ul>
-<p>{% if order.discount %}Rabat: {{ order.discount }}<br>{% endif %}<strong>Razem: {{ order.total }}</strong></p>
+<p>{% if order.discount %}Rabat: {{ order.discount }}<br>{% endif %}{% if order.tax and not order.tax_included %}Podatek: {{ order.tax }}<br>{% endif %}<strong>Razem: {{ order.total }}</strong>{% if order.tax and order.tax_included %}<br>W tym podatek: {{ order.tax }}{% endif %}</p>
 <p>Zamówienie zostało zrealizowane w całości.</p>
 {{ button(theme, shop.url, "Otwórz sklep") }}
 {% endblock %}
